@@ -1,0 +1,27 @@
+"""Moving average of the weights."""
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+
+class SharedWeightsEma(ModelEmaV3):
+    """timm's average of parameters and buffers, each averaged once.
+
+    timm walks the state dict, where a parameter that several subnetworks share stands under several names and
+    would move several steps at a time.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        # The warm-up lets the average forget the first weights sooner than `decay` alone would.
+        super().__init__(model, decay=decay, use_warmup=True, warmup_power=0.75)
+
+    @torch.no_grad()
+    def apply_update_(self, model: nn.Module, decay: float) -> None:
+        """One step of the average."""
+        averages = [*self.module.parameters(), *self.module.buffers()]
+        for average, value in zip(averages, [*model.parameters(), *model.buffers()], strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:
+                average.copy_(value)

@@ -1,0 +1,146 @@
+"""The folder of a run.
+
+    config.toml           the configuration, readable and re-runnable
+    training_state.pt     everything that an exact resume needs, after the last whole epoch
+    model.safetensors     the weights to use, with the network's name and options in the metadata
+    metrics.jsonl         one JSON line per epoch
+    tensorboard/          the same as TensorBoard events
+    samples/              a few test images to try `trevsnn predict` on
+
+The training state is written first at the end of an epoch and holds what the other files are made of, so
+they can always be brought in line with it. Every file is replaced in one step.
+"""
+
+import argparse
+import json
+import pickle
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from trevsnn.data import ImageDataset
+from trevsnn.training.config import TrainConfig, dump_config, load_config
+from trevsnn.training.files import atomic_path, write_text
+
+STATE_VERSION = 1
+SAMPLES = 8
+
+
+class RunFolder:
+    """Paths of a run and what is read from and written to them. Nothing is created before `create`."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config = self.path / "config.toml"
+        self.state = self.path / "training_state.pt"
+        self.weights = self.path / "model.safetensors"
+        self.metrics = self.path / "metrics.jsonl"
+        self.events = self.path / "tensorboard"
+        self.samples = self.path / "samples"
+
+    def holds_run(self) -> bool:
+        """Whether a run has been started here."""
+        return self.config.exists() or self.state.exists() or self.weights.exists()
+
+    def check_free(self, overwrite: bool) -> None:
+        """Make sure that a new run may start here.
+
+        Raises:
+            ValueError: when the path is a file, or holds a run and `overwrite` is not set.
+        """
+        for part in (self.path, *self.path.parents):
+            if part.exists():
+                if not part.is_dir():
+                    raise ValueError(f"output {str(self.path)!r}: {str(part)!r} is a file, not a folder")
+                break
+        if self.holds_run() and not overwrite:
+            raise ValueError(
+                f"output {str(self.path)!r} already holds a run; continue it with --resume {self.path}, "
+                "choose another --output or replace it with --overwrite"
+            )
+
+    def create(self, config: TrainConfig, dataset: ImageDataset) -> None:
+        """Start a run: remove what another run left here, write its configuration and a few test images."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for file in (self.config, self.state, self.weights, self.metrics):
+            file.unlink(missing_ok=True)
+        for folder in (self.events, self.samples):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.samples.mkdir()
+        # each class's first image, as large squares: enlarging by a whole factor loses nothing
+        for label in range(min(SAMPLES, len(dataset.class_names))):
+            index = int((dataset.test.labels == label).nonzero()[0])
+            pixels = dataset.test.pixels[index].permute(1, 2, 0).squeeze(2).numpy()
+            picture = Image.fromarray(pixels)
+            factor = max(1, 128 // max(picture.size))
+            picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+            with atomic_path(self.samples / f"{dataset.class_names[label]}.png") as temporary:
+                picture.save(temporary, format="PNG")
+        write_text(self.config, dump_config(dataset.name, config))
+
+    def read_config(self) -> tuple[str, dict[str, Any]]:
+        """(name of the data set, fields of the configuration) of the run that stands here.
+
+        Raises:
+            ValueError: when there is none, or its configuration cannot be read.
+        """
+        if not self.path.is_dir():
+            raise ValueError(f"run folder {str(self.path)!r} does not exist")
+        if not self.config.is_file():
+            raise ValueError(f"{str(self.path)!r} is not a run folder: it has no {self.config.name}")
+        dataset, values = load_config(self.config)
+        if dataset is None:
+            raise ValueError(f"config {str(self.config)!r} does not name its dataset")
+        return dataset, values
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Write the training state."""
+        with atomic_path(self.state) as temporary:
+            torch.save({"version": STATE_VERSION, **state}, temporary)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The training state, on the CPU; None when the run ended before it wrote one.
+
+        Raises:
+            ValueError: when the file is cut off or not of this kind.
+        """
+        if not self.state.exists():
+            return None
+        state = load_tensors(self.state)
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"{str(self.state)!r} is not a training state of this version of trevsnn")
+        return state
+
+    def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
+        """Write one JSON line per epoch."""
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The epochs so far, empty before the first."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+
+
+def load_tensors(path: str | Path) -> dict[str, Any]:
+    """A dictionary of tensors and plain values that `torch.save` wrote, on the CPU; no code in it is run.
+
+    Raises:
+        ValueError: when the file does not exist, is cut off or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"checkpoint {str(path)!r} does not exist")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # public checkpoints often keep their options
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"checkpoint {str(path)!r} is cut off or holds more than tensors: {reason}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"checkpoint {str(path)!r} holds {type(state).__name__}, not a dictionary of tensors")
+    return state

@@ -1,0 +1,99 @@
+"""Weights on disk: safetensors with what is needed to build the network in the metadata."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from trevsnn.models import NetworkConfig, create_model
+from trevsnn.models.network import TRevSNN
+from trevsnn.training.files import atomic_path
+
+FORMAT_VERSION = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsInfo:
+    """What a weights file says about its network."""
+
+    model: str
+    """Name of the network, as `create_model` knows it."""
+    options: dict[str, Any]
+    """Options of `create_model`."""
+    dataset: str | None = None
+    """Data set it was trained on."""
+    class_names: tuple[str, ...] | None = None
+    """A name per class."""
+
+
+def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
+    """Write the weights and their description; parameters that subnetworks share are written once."""
+    metadata = {
+        "format": "pt",
+        "trevsnn_format": FORMAT_VERSION,
+        "model": info.model,
+        "options": json.dumps(info.options),
+    }
+    if info.dataset is not None:
+        metadata["dataset"] = info.dataset
+    if info.class_names is not None:
+        metadata["class_names"] = json.dumps(info.class_names)
+    with atomic_path(Path(path)) as temporary:
+        save_model(model, str(temporary), metadata)
+
+
+def weights_info(name: str, config: NetworkConfig, **about: Any) -> WeightsInfo:
+    """The description of a network; `about` are the remaining fields of `WeightsInfo`."""
+    return WeightsInfo(model=name, options=asdict(config), **about)
+
+
+def read_weights_info(path: str | Path) -> WeightsInfo:
+    """The description in a weights file.
+
+    Raises:
+        ValueError: when the file does not exist, is cut off or was not written by `save_weights`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"weights file {str(path)!r} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
+    if "trevsnn_format" not in metadata:
+        raise ValueError(f"{str(path)!r} holds other weights than of a T-RevSNN: its metadata has no 'trevsnn_format'")
+    if metadata["trevsnn_format"] != FORMAT_VERSION:
+        raise ValueError(
+            f"{str(path)!r} has format {metadata['trevsnn_format']}, this trevsnn reads {FORMAT_VERSION}; update it"
+        )
+    try:
+        class_names = metadata.get("class_names")
+        return WeightsInfo(
+            model=metadata["model"],
+            options=json.loads(metadata["options"]),
+            dataset=metadata.get("dataset"),
+            class_names=None if class_names is None else tuple(json.loads(class_names)),
+        )
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{str(path)!r} has metadata that cannot be read: {error}") from error
+
+
+def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[TRevSNN, WeightsInfo]:
+    """The network of a weights file, in eval mode, and its description.
+
+    Raises:
+        ValueError: as `read_weights_info`, and when the entries do not fit the network.
+    """
+    info = read_weights_info(path)
+    try:
+        model = create_model(info.model, **info.options)
+        load_model(model, path)
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{str(path)!r} does not fit its network: {' '.join(str(error).split())}") from error
+    return model.to(device).eval(), info

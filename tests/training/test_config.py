@@ -1,0 +1,140 @@
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from trevsnn.data import training_batches
+from trevsnn.training import Learner, TrainConfig, choose_device, dump_config, load_config
+
+SMALL = TrainConfig(
+    epochs=2, batch_size=16, warmup_epochs=0, channels=(4, 4, 8, 8), timesteps=2, depth=4, device="cpu", lr=0.02
+)
+
+# A value for each field under which training must come out in another way than under SMALL.
+OTHER = {
+    "epochs": 3,
+    "batch_size": 12,
+    "seed": 1,
+    "model": "trevsnn_tiny",
+    "timesteps": 4,
+    "channels": (4, 4, 8, 12),
+    "kernel_size": 5,
+    "depth": 2,
+    "input_encoding": "grouped",
+    "aux_heads": False,
+    "drop_rate": 0.5,
+    "drop_path_rate": 0.5,
+    "optimizer": "lamb",
+    "lr": 0.01,
+    "min_lr": 0.005,
+    "warmup_epochs": 1.0,
+    "weight_decay": 0.5,
+    "clip_grad": 0.0,
+    "ema_decay": 0.0,
+    "label_smoothing": 0.0,
+    "augment": False,
+}
+ELSEWHERE = {"device", "memory"}  # they change where and with how much memory, not what comes out
+
+
+def fingerprint(config, dataset) -> dict[str, torch.Tensor]:
+    """The trained weights after an epoch."""
+    learner = Learner(config, dataset)
+    for images, labels in training_batches(dataset, config.batch_size, config.seed, 1, config.augment):
+        learner.step(images, labels)
+    return learner.trained.state_dict()
+
+
+@pytest.fixture(scope="module")
+def reference(few_digits):
+    return fingerprint(SMALL, few_digits)
+
+
+def test_every_field_is_listed():
+    assert {field.name for field in fields(TrainConfig)} == OTHER.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_field_has_an_effect(name, few_digits, reference):
+    other = fingerprint(replace(SMALL, **{name: OTHER[name]}), few_digits)
+    assert other.keys() != reference.keys() or any(
+        value.shape != reference[key].shape or not torch.equal(value, reference[key]) for key, value in other.items()
+    )
+
+
+def test_same_settings_come_out_the_same(few_digits, reference):
+    again = fingerprint(SMALL, few_digits)
+    assert all(torch.equal(value, reference[key]) for key, value in again.items())
+
+
+def test_memory_reaches_the_network(few_digits):
+    for memory in ("stored", "reversible"):
+        assert Learner(replace(SMALL, memory=memory), few_digits).model.config.memory == memory
+
+
+def test_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device='cuda' is not available"):
+        choose_device("cuda")
+    with pytest.raises(ValueError, match="device='tpu' must be one of"):
+        choose_device("tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda")
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), replace(SMALL, aux_heads=False, memory="stored", lr=1e-5)])
+def test_file_gives_the_same_configuration(tmp_path, config):
+    path = tmp_path / "config.toml"
+    path.write_text(dump_config("digits", config))
+    dataset, values = load_config(path)
+    assert dataset == "digits"
+    assert TrainConfig(**values) == config
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"batch_size": 0},
+        {"batch_size": True},
+        {"seed": -1},
+        {"lr": 0},
+        {"lr": float("nan")},
+        {"lr": "fast"},
+        {"min_lr": 1.0},
+        {"warmup_epochs": 1000},
+        {"warmup_epochs": -1},
+        {"weight_decay": -0.1},
+        {"clip_grad": float("inf")},
+        {"ema_decay": 1.0},
+        {"label_smoothing": 1.0},
+        {"optimizer": "sgd"},
+        {"device": "tpu"},
+        {"augment": "yes"},
+    ],
+    ids=str,
+)
+def test_bad_value_is_named(bad):
+    (name, value) = next(iter(bad.items()))
+    with pytest.raises(ValueError, match=f"^{name}=") as error:
+        TrainConfig(**bad)
+    assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("epochs = ", "is no TOML file"), ("epoch = 3", "unknown field 'epoch'; did you mean 'epochs'"), ("x = 1", "x")],
+)
+def test_bad_file_is_named(tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        load_config(path)
+    assert "bad.toml" in str(error.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"missing\.toml' cannot be read"):
+        load_config(tmp_path / "missing.toml")
