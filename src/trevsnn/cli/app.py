@@ -1,0 +1,54 @@
+"""The application: its commands, and what becomes of errors."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from trevsnn import __version__
+from trevsnn.cli.convert import convert
+from trevsnn.cli.eval import evaluate_run
+from trevsnn.cli.models import models
+from trevsnn.cli.predict import predict_images
+from trevsnn.cli.settings import settings_from_file
+from trevsnn.cli.train import train_run
+from trevsnn.training import NonFiniteError
+
+FAILED = 2
+INTERRUPTED = 130
+
+_PARAMETERS = Parameter(negative_iterable=())  # no --empty-OPTION
+
+app = App(
+    name="trevsnn",
+    help="Train and run temporal-reversible spiking neural networks.",
+    version=__version__,
+    default_parameter=_PARAMETERS,
+    suppress_keyboard_interrupt=False,
+)
+_train = App(name="train", config=settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False)
+_train.default(train_run)
+app.command(_train)
+app.command(evaluate_run, name="eval")
+app.command(predict_images, name="predict")
+app.command(models)
+app.command(convert)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0, 2 for bad input or a diverged run, 130 when interrupted.
+
+    A mistake of the user is one line on standard error. Any other exception is a bug and passes through.
+
+    Args:
+        tokens: the arguments without the program's name; those of the process by default.
+    """
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except (CycloptsError, NonFiniteError, ValueError, OSError) as error:
+        print(f"trevsnn: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as interrupt:
+        print(f"trevsnn: interrupted{str(interrupt) and '; ' + str(interrupt)}", file=sys.stderr)
+        return INTERRUPTED
+    return 0

@@ -1,0 +1,38 @@
+"""`trevsnn convert`."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from trevsnn.models import convert_official, create_model, infer_official_config, list_models
+from trevsnn.models.network import TRevSNN
+from trevsnn.training import load_tensors, save_weights, weights_info
+
+
+def convert(source: Path, destination: Path, /) -> None:
+    """Turn weights of the authors' public code into a weights file of ours.
+
+    Args:
+        source: PyTorch checkpoint (.pth): a state dict, or one that holds it as "state_dict_ema" or "model".
+        destination: Weights file (.safetensors) to write.
+    """
+    if not destination.parent.is_dir():
+        raise ValueError(f"the folder {str(destination.parent)!r} of the destination does not exist")
+    if destination.is_dir():
+        raise ValueError(f"destination {str(destination)!r} is a folder; give the name of a file")
+    checkpoint = load_tensors(source)
+    try:
+        config = infer_official_config(checkpoint)
+        model = TRevSNN(config)
+        model.load_state_dict(convert_official(checkpoint))
+    except ValueError as error:
+        raise ValueError(f"{str(source)!r}: {error}") from error
+    names = [name for name in list_models() if create_model(name).config.channels == config.channels]
+    name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network
+    save_weights(model, destination, weights_info(name, config))
+    Console().print(
+        f"{destination}: {name}, channels {config.channels}, {config.timesteps} timesteps, "
+        f"{config.num_classes} classes",
+        highlight=False,
+        soft_wrap=True,
+    )

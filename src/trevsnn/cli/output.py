@@ -1,0 +1,57 @@
+"""Tables on the screen and as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from trevsnn.training.files import write_text
+
+JsonFile = Annotated[Path | None, Parameter(name="--json")]
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Print rows as a table: `columns` gives the heading of each value by name, in order; floats are shares."""
+    table = Table()
+    for number, heading in enumerate(columns.values()):
+        table.add_column(heading, overflow="fold", justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(_format(row[name]) for name in columns))
+    console = Console()
+    if not console.is_terminal:  # a file or pipe has no width: nothing needs folding there
+        console = Console(width=max(console.width, Console(width=10_000).measure(table).maximum))
+    console.print(table)
+
+
+def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
+    """Write rows as a list of JSON objects, unless the path is None.
+
+    Raises:
+        ValueError: when the file cannot be written.
+    """
+    if path is not None:
+        try:
+            write_text(path, json.dumps(list(rows), indent=2) + "\n")
+        except OSError as error:
+            raise ValueError(f"json file {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def check_json(path: Path | None) -> None:
+    """Refuse a JSON file that cannot be written, before the work.
+
+    Raises:
+        ValueError: when its folder does not exist, or it is a folder itself.
+    """
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        wrong = "it is a folder" if path.is_dir() else f"the folder {str(path.parent)!r} does not exist"
+        raise ValueError(f"json file {str(path)!r}: {wrong}")
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2%}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,51 @@
+"""`trevsnn predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from cyclopts import Parameter
+
+from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
+from trevsnn.cli.weights import load_run
+from trevsnn.data import read_image
+from trevsnn.training import choose_device, predict
+from trevsnn.training.config import Device
+
+
+def predict_images(
+    run: Path,
+    /,
+    *images: Path,
+    invert: Annotated[bool, Parameter(negative=())] = False,
+    device: Device = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Print the class and its probability for each image file.
+
+    Args:
+        run: Run folder, or a weights file from one.
+        images: Image files of any size and mode.
+        invert: Swap dark and light first: for dark ink on white paper.
+        device: Where to compute; auto takes CUDA where there is a GPU.
+        json: Also write the table, with the probability of every class, to this file.
+    """
+    if not images:
+        raise ValueError("no image to predict; give at least one image file after the run")
+    check_json(json)
+    model, info, dataset = load_run(run, choose_device(device))
+    names = info.class_names or dataset.class_names
+    pixels = [read_image(image, dataset.input_size[0], dataset.native_size, invert) for image in images]
+    rows = []
+    for image, probabilities in zip(images, predict(model, dataset, torch.stack(pixels)).tolist(), strict=True):
+        best = max(range(len(names)), key=probabilities.__getitem__)
+        rows.append(
+            {
+                "image": str(image),
+                "class": names[best],
+                "probability": probabilities[best],
+                "probabilities": dict(zip(names, probabilities, strict=True)),
+            }
+        )
+    show_table(rows, {"image": "image", "class": "class", "probability": "probability"})
+    write_json(rows, json)

@@ -1,0 +1,31 @@
+import pytest
+
+from trevsnn.cli import main
+
+
+@pytest.fixture(scope="session")
+def quick() -> list[str]:
+    """Options of a run of a second."""
+    options = "--channels 4 4 8 8 --timesteps 1 --epochs 1 --warmup-epochs 0 --batch-size 240 --device cpu"
+    return options.split()
+
+
+@pytest.fixture
+def trevsnn(capsys):
+    """Runs a command line in this process; returns (exit code, standard output, standard error)."""
+
+    def run(*tokens):
+        capsys.readouterr()
+        code = main([str(token) for token in tokens])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory, quick):
+    """A run folder after one quick epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(["train", "digits", "--output", str(folder), *quick]) == 0
+    return folder

@@ -1,0 +1,145 @@
+"""Bad input gives one line on standard error and exit code 2, and leaves nothing behind."""
+
+import shutil
+
+import pytest
+import torch
+
+from trevsnn.training import loop
+
+
+@pytest.fixture
+def refused(trevsnn, tmp_path, monkeypatch):
+    """Runs a command line in an empty folder and checks how it is refused."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+
+    def run(tokens, message):
+        code, out, error = trevsnn(*tokens)
+        assert code == 2
+        assert error.startswith("trevsnn: error: ")
+        assert error.count("\n") == 1
+        assert message in error
+        assert "Traceback" not in out + error
+        assert not any((tmp_path / "empty").iterdir()), "something was left behind"
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("trian digits", 'Did you mean "train"'),
+        ("train", "DATA"),
+        ("train digitz", "did you mean 'digits'"),
+        ("train digits --model trevsnn_digit", "did you mean 'trevsnn_digits'"),
+        ("train digits --memory reversable", "reversible"),
+        ("train digits --input-encoding group", "grouped"),
+        ("train digits --optimizer sgd", "adamw"),
+        ("train digits --epoch 3", "--epochs"),
+        ("train digits --epochs many", "many"),
+        ("train digits --epochs 0", "epochs=0"),
+        ("train digits --timesteps 0", "timesteps=0"),
+        ("train digits --channels 8 0 8 8", "channels=0"),
+        ("train digits --channels 6 8 8 8 --input-encoding grouped", "input_encoding='grouped'"),
+        ("train digits --channels 4 4 4 4 4 4 4", "shrink below one pixel"),
+        ("train digits --kernel-size 4", "kernel_size=4"),
+        ("train digits --drop-rate 2", "drop_rate=2"),
+        ("train digits --lr -1", "lr=-1"),
+        ("train digits --lr nan", "lr=nan"),
+        ("train digits --seed -1", "seed=-1"),
+        ("train digits --device tpu", "auto"),
+        ("train digits --json nowhere/x.json", "'nowhere' does not exist"),
+        ("train digits --resume nowhere", "'nowhere' does not exist"),
+        ("train digits --config nowhere.toml", "'nowhere.toml' cannot be read"),
+        ("train digits --config a --resume b", "leave --config out"),
+        ("eval nowhere", "'nowhere' does not exist"),
+        ("eval .", "is not a run folder"),
+        ("predict nowhere x.png", "'nowhere' does not exist"),
+        ("models --json nowhere/x.json", "'nowhere' does not exist"),
+        ("convert nowhere.pth out.safetensors", "'nowhere.pth' does not exist"),
+        ("convert nowhere.pth nowhere/out.safetensors", "'nowhere' of the destination does not exist"),
+    ],
+)
+def test_refused(refused, command, message):
+    refused(command.split(), message)
+
+
+def test_cuda_without_a_gpu(refused, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(["train", "digits", "--device", "cuda"], "device='cuda' is not available")
+
+
+def test_predict_without_an_image(refused, digits_run):
+    refused(["predict", digits_run], "no image")
+
+
+def test_images_that_are_none(refused, digits_run, tmp_path):
+    text = tmp_path / "text.png"
+    text.write_text("text")
+    refused(["predict", digits_run, text], "text.png' is not an image")
+    refused(["predict", digits_run, tmp_path / "missing.png"], "missing.png' does not exist")
+    refused(["predict", digits_run, tmp_path], "is no file")
+
+
+def test_taken_folder(refused, digits_run):
+    refused(["train", "digits", "--output", digits_run], f"--resume {digits_run}")
+
+
+def test_output_below_a_file(refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(["train", "digits", "--output", tmp_path / "file" / "run"], "is a file, not a folder")
+
+
+def test_resume_with_other_settings(refused, digits_run):
+    refused(["train", "digits", "--resume", digits_run, "--epochs", "5"], "epochs=1 among them; leave --epochs out")
+    refused(["train", "digits", "--resume", digits_run, "--output", "x"], "leave --output")
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", "cut"])
+def test_broken_checkpoints(refused, digits_run, tmp_path, content):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    for name in ("training_state.pt", "model.safetensors"):
+        broken = (run / name).read_bytes()[:2000] if content == "cut" else content
+        (run / name).write_bytes(broken)
+    refused(["train", "digits", "--resume", run], "training_state.pt")
+    refused(["eval", run], "model.safetensors")
+    refused(["predict", run, run / "samples" / "0.png"], "model.safetensors")
+    refused(["convert", run / "training_state.pt", "out.safetensors"], "training_state.pt")
+
+
+def test_foreign_checkpoints(refused, tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "foreign.pth")
+    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth': not a state dict of the public")
+    torch.save([torch.zeros(3)], tmp_path / "foreign.pth")
+    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth' holds list")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "foreign.pth")
+    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "holds more than tensors")
+
+
+def test_configuration_files(refused, tmp_path):
+    path = tmp_path / "config.toml"
+    for text, message in [
+        ('dataset = "imagenet"', "is for the dataset 'imagenet', not 'digits'"),
+        ("epoch = 3", "did you mean 'epochs'"),
+        ('epochs = "many"', "many"),
+        ("epochs = ", "is no TOML file"),
+    ]:
+        path.write_text(text)
+        refused(["train", "digits", "--config", path], message)
+
+
+def test_divergence_is_one_line(trevsnn, tmp_path, monkeypatch, quick):
+    original = loop.training_batches
+
+    def poisoned(*args):
+        for number, (images, labels) in enumerate(original(*args), start=1):
+            yield (images * float("nan") if number == 2 else images), labels
+
+    monkeypatch.setattr(loop, "training_batches", poisoned)
+    code, _, error = trevsnn("train", "digits", "--output", tmp_path / "run", *quick)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert "stopped at epoch 1, step 2: the loss is nan" in error
+    assert trevsnn("eval", tmp_path / "run")[0] == 0

@@ -1,0 +1,141 @@
+import json
+import re
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+
+import trevsnn as package
+from trevsnn import create_model
+from trevsnn.cli import predict as predict_module
+from trevsnn.models.official import _official_name
+from trevsnn.training import RunFolder, TrainConfig, load_config, load_weights
+
+
+def test_version_and_help(trevsnn):
+    assert trevsnn("--version")[:2] == (0, package.__version__ + "\n")
+    code, text, _ = trevsnn("--help")
+    assert code == 0
+    for command in ("train", "eval", "predict", "models", "convert"):
+        assert re.search(rf"│ {command} ", text)
+
+
+def test_help_of_train_shows_every_option_with_its_default(trevsnn):
+    code, text, _ = trevsnn("train", "--help")
+    assert code == 0
+    words = " ".join(text.replace("│", " ").split())
+    for field in TrainConfig.__dataclass_fields__:
+        assert f"--{field.replace('_', '-')} " in words
+    for part in ("[default: 0.01]", "learning rate", "runs/DATA by default", "(epochs", "adaptive gradient clipping"):
+        assert part.lower() in words.lower()
+
+
+def test_train_eval_and_predict_agree(trevsnn, tmp_path, quick):
+    run, file = tmp_path / "run", tmp_path / "metrics.json"
+    code, text, _ = trevsnn("train", "digits", "--output", run, "--json", file, *quick)
+    assert code == 0
+    printed = re.search(r"^test accuracy (\S+)$", text, re.M)
+    assert printed is not None
+    assert f"trevsnn eval {run}" in text
+    (row,) = json.loads(file.read_text())
+
+    code, table, _ = trevsnn("eval", run, "--json", file)
+    assert code == 0
+    assert printed[1] in table
+    (evaluated,) = json.loads(file.read_text())
+    assert evaluated["test_accuracy"] == row["test_accuracy"]
+    assert evaluated["images"] == 360
+
+    samples = sorted(RunFolder(run).samples.glob("*.png"))
+    code, table, _ = trevsnn("predict", run, *samples, "--json", file)
+    assert code == 0
+    rows = json.loads(file.read_text())
+    assert [prediction["image"] for prediction in rows] == [str(sample) for sample in samples]
+    for prediction in rows:
+        assert prediction["image"] in table
+        probabilities = prediction["probabilities"]
+        assert sum(probabilities.values()) == pytest.approx(1)
+        assert prediction["class"] == max(probabilities, key=probabilities.get)
+        assert prediction["probability"] == max(probabilities.values())
+
+
+def test_weights_file_stands_for_its_run(trevsnn, digits_run):
+    assert (
+        trevsnn("eval", digits_run)[1].split()[-2] == trevsnn("eval", digits_run / "model.safetensors")[1].split()[-2]
+    )
+
+
+def test_invert_reaches_the_network(trevsnn, digits_run, monkeypatch):
+    sample = min((digits_run / "samples").iterdir())
+    seen = []
+    original = predict_module.predict
+    monkeypatch.setattr(predict_module, "predict", lambda *args: seen.append(args[-1]) or original(*args))
+    assert trevsnn("predict", digits_run, sample)[0] == 0
+    assert trevsnn("predict", digits_run, sample, "--invert")[0] == 0
+    assert torch.equal(seen[0], 255 - seen[1])
+
+
+def test_run_is_repeated_from_its_file_with_options_on_top(trevsnn, digits_run, tmp_path):
+    code, _, _ = trevsnn(
+        "train", "digits", "--config", digits_run / "config.toml", "--output", tmp_path / "run", "--no-aux-heads"
+    )
+    assert code == 0
+    (before, values), (after, repeated) = (load_config(f / "config.toml") for f in (digits_run, tmp_path / "run"))
+    assert before == after == "digits"
+    assert repeated == values | {"aux_heads": False}
+    model, _ = load_weights(tmp_path / "run" / "model.safetensors")
+    assert model.config.channels == (4, 4, 8, 8)
+    assert not model.config.aux_heads
+    # switches are read back from a file as well
+    code, _, _ = trevsnn(
+        "train", "digits", "--config", tmp_path / "run" / "config.toml", "--output", tmp_path / "again", "--no-augment"
+    )
+    assert code == 0
+    assert load_config(tmp_path / "again" / "config.toml")[1] == repeated | {"augment": False}
+
+
+def test_resume_of_a_finished_run_prints_its_result_again(trevsnn, digits_run):
+    code, text, _ = trevsnn("train", "digits", "--resume", digits_run)
+    assert code == 0
+    assert re.search(r"^test accuracy \S+%$", text, re.M)
+
+
+def test_overwrite_starts_anew(trevsnn, digits_run, tmp_path, quick):
+    run = tmp_path / "run"
+    assert trevsnn("train", "digits", "--output", run, *quick)[0] == 0
+    assert trevsnn("train", "digits", "--output", run, "--overwrite", "--seed", "5", *quick)[0] == 0
+    assert load_config(run / "config.toml")[1]["seed"] == 5
+
+
+def test_default_folder_is_named_after_the_data(trevsnn, tmp_path, monkeypatch, quick):
+    monkeypatch.chdir(tmp_path)
+    assert trevsnn("train", "digits", *quick)[0] == 0
+    assert (tmp_path / "runs" / "digits" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_models_lists_sizes(trevsnn, tmp_path):
+    code, table, _ = trevsnn("models", "--json", tmp_path / "models.json")
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "models.json").read_text())}
+    assert rows["trevsnn_small"]["parameters_training"] == 32_331_312
+    assert rows["trevsnn_small"]["parameters_deployed"] == 29_787_312
+    assert rows["trevsnn_small"]["macs"] == pytest.approx(10.92e9, rel=1e-3)
+    assert rows["trevsnn_digits"]["input_size"] == "1x32x32"
+    for part in ("trevsnn_tiny", "17,376,912", "timesteps"):
+        assert part in table
+
+
+def test_convert_writes_a_weights_file(trevsnn, tmp_path):
+    options = {"channels": (4, 4, 8, 8), "num_classes": 6, "timesteps": 4, "kernel_size": 3}
+    model = create_model("trevsnn_tiny", **options).eval()
+    theirs = {_official_name(name, model.config): value for name, value in model.state_dict().items()}
+    torch.save({"model": theirs, "args": Namespace(epochs=3)}, tmp_path / "in.pth")
+    code, text, _ = trevsnn("convert", tmp_path / "in.pth", tmp_path / "out.safetensors")
+    assert code == 0
+    assert "out.safetensors" in text
+    converted, info = load_weights(tmp_path / "out.safetensors")
+    assert info.options["num_classes"] == 6
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32))
+    torch.testing.assert_close(converted(images), model(images))
