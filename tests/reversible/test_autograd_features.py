@@ -269,6 +269,30 @@ def test_decays_that_do_not_fit_the_cells_are_refused(decays):
         ReversibleGrid(linear_rows(2, 2, 2), decays)
 
 
+@pytest.mark.parametrize(
+    ("decays", "message"),
+    [
+        ([0.5, [0.5]], "decays must be 2 values"),
+        ([[0.5, 0.5], 0.5, [0.5, 0.5]], "decays must be 2 values"),
+        ([0.5, None], "not NoneType"),
+        ([[0.5, None]] * 3, "not NoneType"),
+        ([0.5, "fast"], "decays must be 2 values"),
+        ([nn.Parameter(torch.ones(5, 1)), 0.5], r"shape \(5, 1\) must have shape \(C,\) or \(\)"),
+    ],
+    ids=str,
+)
+def test_a_decay_that_is_none_is_refused(decays, message):
+    with pytest.raises(ValueError, match=message):
+        ReversibleGrid(linear_rows(2, 2, 2), decays)
+
+
+@both_settings
+def test_a_decay_of_another_width_than_its_cell_is_refused(memory):
+    grid = ReversibleGrid(linear_rows(1, 1), [nn.Parameter(torch.ones(4))], memory=memory)
+    with pytest.raises(ValueError, match=r"a decay of 4 channels does not fit its cell, which returns \(3, 5\)"):
+        grid(make_input())
+
+
 @pytest.mark.parametrize("memory", ["", "Stored", "checkpoint", None])
 def test_an_unknown_memory_setting_is_refused_with_the_choices(memory):
     match = rf"memory={memory!r} is unknown; choose from reversible, stored"

@@ -31,19 +31,12 @@ def slope(memory, first, last, **options):
     return (peak(memory, last, **options) - peak(memory, first, **options)) / (last - first)
 
 
-# A decay of 0.9 per step needs no anchor in eight steps; the reconstructed potentials are all alive from step 5 on.
-@pytest.mark.parametrize(
-    ("per_step", "first", "decay"), [(False, 4, 0.5), (True, 5, 0.9)], ids=["shared_decay", "decay_per_step"]
-)
+@pytest.mark.parametrize("decay", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
 @pytest.mark.parametrize("cell", ["batchnorm", "dropout"])
-def test_one_more_step_costs_two_bits_per_key_neuron(cell, per_step, first, decay):
-    cost = slope("reversible", first, 8, per_step=per_step, cell=cell, decay=decay)
+def test_one_more_step_costs_two_bits_per_key_neuron(cell, per_step, decay):
+    cost = slope("reversible", 4, 8, per_step=per_step, cell=cell, decay=decay)
     assert KEY_NEURONS / 4 <= cost <= KEY_NEURONS / 4 + LEVELS * CELL_OVERHEAD
-
-
-def test_a_decay_of_one_half_per_step_adds_an_anchor_every_third_step():
-    cost = slope("reversible", 5, 8, per_step=True, decay=0.5)
-    assert cost <= KEY_NEURONS / 4 + LEVELS * CELL_OVERHEAD + 4 * KEY_NEURONS / 3
 
 
 def test_stored_memory_grows_linearly_and_forty_times_faster():
@@ -52,9 +45,9 @@ def test_stored_memory_grows_linearly_and_forty_times_faster():
     assert late >= 40 * slope("reversible", 4, 8)
 
 
-def test_a_tiny_decay_per_step_costs_its_anchors_and_no_more():
-    cost = slope("reversible", 5, 8, per_step=True, decay=0.01)
-    anchors = 4 * KEY_NEURONS  # the true potentials, in float32
+def test_a_tiny_decay_per_step_costs_an_anchor_every_fifth_step_and_no_more():
+    cost = slope("reversible", 10, 20, per_step=True, decay=0.01)
+    anchors = 8 * KEY_NEURONS / 5  # in float64
     assert anchors <= cost <= anchors + KEY_NEURONS / 4 + LEVELS * CELL_OVERHEAD
 
 

@@ -98,3 +98,8 @@ class SpikeCode(NamedTuple):
         """The spikes as 0 or 1 in the membrane potential's shape, dtype and layout."""
         spikes: Tensor = _Decode.apply(self.packed, self.token, self.strides)  # type: ignore[assignment]
         return spikes
+
+
+def decoded(spikes: Tensor | SpikeCode) -> Tensor:
+    """Spikes as a tensor, however they are kept."""
+    return spikes.decode() if isinstance(spikes, SpikeCode) else spikes

@@ -14,18 +14,18 @@ all gradients are those of `"stored"`, bit for bit; only alpha's is computed ano
 Source: Hu et al., ICML 2024, equation of the multi-level temporal-reversible update.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from trevsnn.neurons import spike
-from trevsnn.reversible.codes import SpikeCode, dense
-from trevsnn.reversible.decay import Release, SharedDecayTap, StepDecayTap, anchor_channels, leak
-from trevsnn.reversible.replay import ReplayableModule, recompute, refuse_synchronised_batchnorm
+from trevsnn.reversible.codes import SpikeCode, decoded
+from trevsnn.reversible.column import ReversibleColumn, StoredColumn
+from trevsnn.reversible.replay import refuse_synchronised_batchnorm
 
 Memory = Literal["reversible", "stored"]
+Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
 
 
 def check_memory(memory: str) -> Memory:
@@ -53,7 +53,7 @@ class StepState:
 
     def spikes(self, level: int = -1) -> Tensor:
         """Spikes of one level, 0 or 1, (N, C_l, ...)."""
-        return _decode(self._spikes[level])
+        return decoded(self._spikes[level])
 
 
 Readout = Callable[[StepState], Tensor | None]
@@ -91,7 +91,7 @@ class ReversibleGrid(nn.Module):
     def __init__(
         self,
         cells: Sequence[Sequence[nn.Module]],
-        decays: Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]],
+        decays: Decays,
         memory: str = "reversible",
     ):
         super().__init__()
@@ -100,15 +100,8 @@ class ReversibleGrid(nn.Module):
             raise ValueError(
                 f"cells must be T >= 1 rows of the same number L >= 1 of modules, got {[len(r) for r in cells]}"
             )
-        rows = [row if isinstance(row, Sequence) else decays for row in decays]
-        if len(rows) == levels and rows[0] is decays:
-            rows = rows[:1] * steps
-        if len(rows) != steps or any(len(row) != levels for row in rows):  # type: ignore[arg-type]
-            raise ValueError(
-                f"decays must be {levels} values, or {steps} rows of {levels}, as cells has {steps} rows of {levels}"
-            )
         self.cells = nn.ModuleList(nn.ModuleList(row) for row in cells)
-        self.decays = nn.ModuleList(nn.ParameterList(map(_as_parameter, row)) for row in rows)  # type: ignore[arg-type]
+        self.decays = nn.ModuleList(nn.ParameterList(row) for row in _decay_rows(decays, steps, levels))
         self.set_memory(memory)
 
     @property
@@ -156,8 +149,11 @@ class ReversibleGrid(nn.Module):
         if len(frames) != self.timesteps:
             raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
         readout = readout or self._last_spikes
-        run = _Reversible if self.memory == "reversible" and torch.is_grad_enabled() else _Stored
-        columns = [run(self, level) for level in range(self.levels)]
+        kind = ReversibleColumn if self.memory == "reversible" and torch.is_grad_enabled() else StoredColumn
+        columns = [
+            kind([row[level] for row in self.cells], [row[level] for row in self.decays])  # type: ignore[index]
+            for level in range(self.levels)
+        ]
         outputs = []
         for t, frame in enumerate(frames):
             for level, column in enumerate(columns):
@@ -167,14 +163,14 @@ class ReversibleGrid(nn.Module):
             output = readout(StepState(t, [c.membrane for c in columns], [c.spikes for c in columns]))
             if output is not None:
                 outputs.append(output)
-        outputs = run.release(outputs, columns)
+        outputs = kind.release(outputs, columns)
         alarm = self._alarm(columns)
         return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
 
     def _last_spikes(self, state: StepState) -> Tensor | None:
         return state.spikes() if state.t == self.timesteps - 1 else None
 
-    def _alarm(self, columns: "Sequence[_Stored]") -> Tensor:
+    def _alarm(self, columns: Sequence[StoredColumn]) -> Tensor:
         """(N,): 0, or NaN for a sample with a membrane potential that is NaN or infinite.
 
         The decays of step 0, which multiply h[-1] = 0, join with the gradient that they have: 0.
@@ -184,93 +180,27 @@ class ReversibleGrid(nn.Module):
         return alarm + sum(alpha.sum() * 0 for alpha in first_decays)
 
 
-class _Stored:
-    """One level on its way through the steps, as plain autograd operations."""
-
-    def __init__(self, grid: ReversibleGrid, level: int):
-        self.cells: list[nn.Module] = [row[level] for row in grid.cells]  # type: ignore[index]
-        self.decays: list[nn.Parameter] = [row[level] for row in grid.decays]  # type: ignore[index]
-        self.membrane: Tensor | None = None  # before step 0
-        self.spikes: Tensor | SpikeCode | None = None
-
-    def step(self, t: int, below: "Tensor | SpikeCode", above: "Tensor | SpikeCode | None") -> None:
-        """Advance membrane and spikes to step t."""
-        f = _float(self.cells[t](below, above), self.decays[t])
-        self.membrane = leak(_expand(self.decays[t], f), self.membrane, f)
-        self.spikes = spike(self.membrane)
-
-    @staticmethod
-    def release(outputs: list[Tensor], columns: Sequence["_Stored"]) -> list[Tensor]:
-        """The outputs as the grid returns them."""
-        return outputs
+def _decay_rows(decays: Decays, steps: int, levels: int) -> list[list[nn.Parameter]]:
+    """decays[t][l] as parameters; a decay given once for all steps is one parameter in every row."""
+    per_step = any(_is_row(entry) for entry in decays)
+    rows: Any = decays if per_step else [decays]
+    if (per_step and len(rows) != steps) or not all(_is_row(row) and len(row) == levels for row in rows):
+        raise ValueError(
+            f"decays must be {levels} values, or {steps} rows of {levels}, as cells has {steps} rows of {levels}"
+        )
+    parameters = [[_as_parameter(decay) for decay in row] for row in rows]
+    return parameters if per_step else parameters * steps
 
 
-class _Reversible(_Stored):
-    """One level on its way through the steps, keeping codes and running its cells again."""
-
-    def __init__(self, grid: ReversibleGrid, level: int):
-        super().__init__(grid, level)
-        self.token: Tensor | None = None
-        self.anchors: list[Tensor | None] = []
-        self.shared_decay = all(alpha is self.decays[0] for alpha in self.decays)
-        self.learned_decay = any(alpha.requires_grad for alpha in self.decays[1:])
-
-    def step(self, t: int, below: "Tensor | SpikeCode", above: "Tensor | SpikeCode | None") -> None:
-        anchor = self._anchor(t) if self.learned_decay and self._reconstructs(t) else (None, None)
-        cell = ReplayableModule(self.cells[t])
-        f, self.token = recompute(self._cell_and_tap, t, cell, below, above, self.token, *anchor)
-        alpha = _expand(self.decays[t], f)
-        self.membrane = leak(alpha.detach() if self.learned_decay else alpha, self.membrane, f)
-        self.spikes = SpikeCode.encode(self.membrane)
-
-    def _cell_and_tap(self, t, cell, below, above, token, anchor, channels) -> tuple[Tensor, Tensor | None]:
-        f = _float(cell(_decode(below), None if above is None else _decode(above)), self.decays[t])
-        if not self.learned_decay:
-            return f, None
-        if self._reconstructs(t):
-            earlier = token if t > 2 else None  # steps 0 and 1 need no h
-            return StepDecayTap.apply(f, _expand(self.decays[t], f), earlier, anchor, channels)  # type: ignore[return-value]
-        return SharedDecayTap.apply(f, _expand(self.decays[max(t, 1)], f), token)  # type: ignore[return-value]
-
-    def _reconstructs(self, t: int) -> bool:
-        return t > 1 and not self.shared_decay
-
-    def _anchor(self, t: int) -> tuple[Tensor | None, Tensor | None]:
-        """h[t-1] of the channels that need an anchor at step t, and these channels."""
-        membrane = self.membrane
-        assert membrane is not None, "the first step has no tap that needs h"
-        if not self.anchors:
-            self.anchors = anchor_channels([_expand(alpha, membrane) for alpha in self.decays], membrane.dtype)
-        channels = self.anchors[t]
-        if channels is None:
-            return None, None
-        channels = channels.to(membrane.device)
-        return membrane.detach().index_select(1, channels), channels
-
-    @staticmethod
-    def release(outputs: list[Tensor], columns: Sequence["_Stored"]) -> list[Tensor]:
-        waiting = [
-            c for c in columns if isinstance(c, _Reversible) and c.learned_decay and c._reconstructs(len(c.cells) - 1)
-        ]
-        finals = [c.membrane.detach() for c in waiting if c.membrane is not None]
-        return list(Release.apply(len(outputs), *outputs, *(c.token for c in waiting), *finals))  # type: ignore[arg-type]
-
-
-def _float(f: Tensor, alpha: Tensor) -> Tensor:
-    """f in alpha's precision at least: membrane potentials stay fp32 under autocast."""
-    return dense(f.to(torch.promote_types(f.dtype, alpha.dtype)))
-
-
-def _expand(alpha: Tensor, like: Tensor) -> Tensor:
-    """alpha, shape (C,) or (), in shape (C,) and the dtype of like (N, C, ...)."""
-    return alpha.to(like.dtype).expand(like.shape[1])
-
-
-def _decode(spikes: Tensor | SpikeCode) -> Tensor:
-    return spikes.decode() if isinstance(spikes, SpikeCode) else spikes
+def _is_row(entry: object) -> bool:
+    return isinstance(entry, Iterable) and not isinstance(entry, Tensor)
 
 
 def _as_parameter(decay: float | nn.Parameter) -> nn.Parameter:
     if isinstance(decay, nn.Parameter):
+        if decay.dim() > 1:
+            raise ValueError(f"a decay of shape {tuple(decay.shape)} must have shape (C,) or ()")
         return decay
+    if not isinstance(decay, (float, int)):
+        raise ValueError(f"a decay must be an nn.Parameter or a number, not {type(decay).__name__}")
     return nn.Parameter(torch.tensor(float(decay)), requires_grad=False)
