@@ -1,15 +1,13 @@
 """The stem: encodes an image once, (N, in_chans, H, W) -> (N, C, H/4, W/4), float."""
 
+from itertools import product
+
 import torch
 from timm.layers import ScaledStdConv2d
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
+from torch.nn.functional import conv_transpose2d, leaky_relu, pad
 
 STRIDE = 4
-
-# Taps of the second convolution that stay on the first one's output: at its start, inside it, at its end, and
-# where it is one pixel wide.
-_TAPS = (slice(1, None), slice(None), slice(None, -1), slice(1, -1))
 
 
 class Stem(nn.Module):
@@ -32,11 +30,12 @@ class Stem(nn.Module):
 
 
 class FoldedStem(nn.Module):
-    """A linear stem as single 11 x 11 stride-4 convolutions, the same at the borders too.
+    """A linear stem as one 11 x 11 stride-4 convolution, the same at the borders too.
 
-    Inside the image the two convolutions are one. At the border the second one reads zeros where it leaves
-    the *first one's output*, which no zero-padding of the image reproduces; there its outer taps drop out.
-    So there is a kernel for each kind of place, rows times columns: start, inside, end, all at once.
+    Inside the image the two convolutions are one. At a border the second one reads zeros where it leaves the
+    *first one's output*, which no zero-padding of the image reproduces: there the taps that stick out must not
+    count. So small convolutions of the strips of image under these taps take them off again, rows by columns
+    (`_KINDS`), and at the corners, where both would be taken off twice, add them once.
 
     Args:
         conv1, conv2: plain convolutions as in `Stem`, weights already standardised.
@@ -44,45 +43,52 @@ class FoldedStem(nn.Module):
 
     def __init__(self, conv1: nn.Conv2d, conv2: nn.Conv2d):
         super().__init__()
-        self.padding = conv1.padding[0] + conv1.stride[0] * conv2.padding[0]  # type: ignore[operator]
-        kernels, biases = [], []
-        for rows in _TAPS:
-            for columns in _TAPS:
-                taps = torch.zeros_like(conv2.weight)
-                taps[:, :, rows, columns] = conv2.weight.detach()[:, :, rows, columns]
-                # Composing two convolutions is a transposed convolution of the outer kernel by the inner one.
-                kernels.append(conv_transpose2d(taps.double(), conv1.weight.detach().double(), stride=2))
-                biases.append(conv2.bias.double() + taps.double().sum((2, 3)) @ conv1.bias.double())  # type: ignore[union-attr]
-        dtype = conv1.weight.dtype
-        self.weight = nn.Parameter(torch.stack(kernels).unflatten(0, (4, 4)).to(dtype))
-        self.bias = nn.Parameter(torch.stack(biases).unflatten(0, (4, 4)).detach().to(dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows, columns = (self._segments(size) for size in x.shape[-2:])
-        x = pad(x, [self.padding] * 4)
-        return torch.cat(
-            [torch.cat([self._patch(x, r, c) for c in columns], dim=3) for r in rows],
-            dim=2,
+        self.padding = int(conv1.padding[0]) + conv1.stride[0] * int(conv2.padding[0])
+        self.parts = nn.ModuleDict(
+            {f"{rows}_{columns}": _compose(conv1, conv2, rows, columns) for rows, columns in product(_KINDS, _KINDS)}
         )
 
-    def _segments(self, size: int) -> list[tuple[int, int, int]]:
-        """(kind, first, count) of the outputs along an axis: kind an index of _TAPS."""
-        inner = (size - 1) // 2 + 1  # size of the first convolution's output
-        outer = (inner - 1) // 2 + 1
-        ends_outside = inner % 2 == 1  # the last output reads past the first convolution's last row
-        if outer == 1 and ends_outside:
-            return [(3, 0, 1)]
-        last = outer - ends_outside
-        segments = [(0, 0, 1), (1, 1, last - 1), (2, last, outer - last)]
-        return [segment for segment in segments if segment[2] > 0]
+    def forward(self, x: Tensor) -> Tensor:
+        along_rows, along_columns = (self._segments(size) for size in x.shape[-2:])
+        x = pad(x, [self.padding] * 4)
+        out = self.parts["all_all"](x)
+        for rows, columns in product(along_rows, along_columns):
+            if (rows, columns) != ("all", "all"):
+                (top, bottom), (left, right) = along_rows[rows], along_columns[columns]
+                out[:, :, bottom, right] += self.parts[f"{rows}_{columns}"](x[:, :, top, left])
+        return out
 
-    def _patch(self, x: Tensor, rows: tuple[int, int, int], columns: tuple[int, int, int]) -> Tensor:
-        (r, top, height), (c, left, width) = rows, columns
-        kernel = self.weight.shape[-1]
-        window = x[
-            :,
-            :,
-            STRIDE * top : STRIDE * (top + height - 1) + kernel,
-            STRIDE * left : STRIDE * (left + width - 1) + kernel,
-        ]
-        return conv2d(window, self.weight[r, c], self.bias[r, c], stride=STRIDE)
+    def _segments(self, size: int) -> dict[str, tuple[slice, slice]]:
+        """Along an axis: the kinds that occur, where they read in the padded image, and where they write."""
+        inner = (size - 1) // 2 + 1  # size of the first convolution's output
+        segments = {"all": (slice(None), slice(None)), "start": (slice(self.padding, self.padding + 2), slice(1))}
+        if inner % 2:  # the last output reads past the first convolution's last row
+            end = self.padding + 2 * inner
+            segments["end"] = slice(end - 3, end), slice((inner - 1) // 2, None)
+        return segments
+
+
+# How a convolution treats the taps of the second one along an axis: which taps, which part of their composition with
+# the first one can lie on the image, and the sign.
+_KINDS = {
+    "all": (slice(None), slice(None), 1),
+    "start": (slice(1), slice(5, 7), -1),
+    "end": (slice(2, None), slice(4, 7), -1),
+}
+
+
+def _compose(conv1: nn.Conv2d, conv2: nn.Conv2d, rows: str, columns: str) -> nn.Conv2d:
+    """conv2 after conv1 as one convolution, of the taps of conv2 that belong to these kinds of rows and columns."""
+    (row_taps, top, row_sign), (column_taps, left, column_sign) = _KINDS[rows], _KINDS[columns]
+    assert conv1.bias is not None
+    assert conv2.bias is not None
+    taps = torch.zeros_like(conv2.weight, dtype=torch.float64)
+    taps[:, :, row_taps, column_taps] = row_sign * column_sign * conv2.weight.detach()[:, :, row_taps, column_taps]
+    # Composing two convolutions is a transposed convolution of the outer kernel by the inner one.
+    weight = conv_transpose2d(taps, conv1.weight.detach().double(), stride=conv1.stride)[:, :, top, left]
+    bias = taps.sum((2, 3)) @ conv1.bias.detach().double()
+    if (rows, columns) == ("all", "all"):
+        bias += conv2.bias.detach()
+    conv = nn.Conv2d(conv1.in_channels, conv2.out_channels, (weight.shape[2], weight.shape[3]), STRIDE, device="meta")
+    conv.weight, conv.bias = nn.Parameter(weight.to(conv1.weight)), nn.Parameter(bias.to(conv1.weight))
+    return conv

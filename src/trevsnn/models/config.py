@@ -68,7 +68,7 @@ class NetworkConfig:
         check_memory(self.memory)
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)
-            if not 0 <= rate < 1:
+            if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
                 raise ValueError(f"{name}={rate!r} must be at least 0 and less than 1")
 
     @property

@@ -10,9 +10,8 @@ Merging is done in float64 and rounded once.
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
 from timm.layers import ScaledStdConv2d
 from torch import nn
 from torch.nn.functional import batch_norm
@@ -44,14 +43,13 @@ def fold(model: "TRevSNN") -> "TRevSNN":
     _bake(folded)
     folded.stem = FoldedStem(folded.stem.conv1, folded.stem.conv2)
     if isinstance(folded.head, SpikeHead):
-        folded.head.linear1 = _merge_linear(folded.head.linear1, folded.head.linear2)
-        folded.head.linear2 = nn.Identity()
+        folded.head = nn.Sequential(_merge_linear(folded.head.linear1, folded.head.linear2), nn.Flatten(1))
     for module in folded.modules():
         if isinstance(module, SpikingBlock) and module.gamma is not None:
             last = module.tail.depthwise
-            with torch.no_grad():
-                last.weight *= module.gamma.reshape(-1, 1, 1, 1)
-                last.bias *= module.gamma
+            last.weight = nn.Parameter((last.weight * module.gamma.reshape(-1, 1, 1, 1)).detach())
+            assert last.bias is not None, "see layers.block.depthwise"
+            last.bias = nn.Parameter((last.bias * module.gamma).detach())
             module.gamma = None
     return folded
 
@@ -82,14 +80,8 @@ def _plain(conv: ScaledStdConv2d) -> nn.Conv2d:
         momentum=0.0,
         eps=conv.eps,
     ).reshape_as(conv.weight)
-    plain = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,
-        device="meta",  # type: ignore[arg-type]
-    )
+    shape: Any = conv.kernel_size, conv.stride, conv.padding
+    plain = nn.Conv2d(conv.in_channels, conv.out_channels, *shape, device="meta")
     plain.weight, plain.bias = nn.Parameter(weight.detach()), conv.bias
     return plain
 

@@ -18,7 +18,7 @@ import torch
 from timm.layers import ScaledStdConv2d
 from torch import Tensor, nn
 
-from trevsnn.layers import AuxiliaryHead, BlockTail, ConvNorm, Fusion, SpikeHead, SpikingBlock, Stem
+from trevsnn.layers import AuxiliaryHead, BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, Stem
 from trevsnn.layers.stem import STRIDE
 from trevsnn.models.config import NetworkConfig
 from trevsnn.reversible import ReplayableModule, ReversibleGrid, StepState, recompute
@@ -55,7 +55,7 @@ class TRevSNN(nn.Module):
         super().__init__()
         self.config = config = replace(config or NetworkConfig(), **options)
         self.num_features = self.head_hidden_size = config.channels[-1]
-        self.stem = Stem(config.in_chans, config.channels[0])
+        self.stem: Stem | FoldedStem = Stem(config.in_chans, config.channels[0])
         decays = [
             [nn.Parameter(torch.full((channels,), INITIAL_DECAY)) for channels in config.channels]
             for _ in range(config.timesteps)
@@ -119,7 +119,7 @@ class TRevSNN(nn.Module):
         like = self.stem.conv1.weight if isinstance(self.stem, Stem) else next(self.parameters())
         heads = nn.ModuleList(AuxiliaryHead(self.num_features, num_classes) for _ in self.config.head_steps[:-1])
         self.aux_heads = heads.apply(_initialise).to(like)
-        self.head = SpikeHead(self.num_features, num_classes) if num_classes else nn.Flatten()
+        self.head: nn.Module = SpikeHead(self.num_features, num_classes) if num_classes else nn.Flatten()
         self.head.apply(_initialise).to(like)
 
     def no_weight_decay(self) -> set[str]:

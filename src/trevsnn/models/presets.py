@@ -91,7 +91,9 @@ def create_model(name: str, **options: Any) -> TRevSNN:
     for option in options:
         if option not in known:
             raise ValueError(f"{option!r} is not an option of {name}{_nearest(option, known)}")
-    return timm.create_model(name, **{key: value for key, value in options.items() if value is not None})
+    model = timm.create_model(name, **{key: value for key, value in options.items() if value is not None})
+    assert isinstance(model, TRevSNN)
+    return model
 
 
 def _nearest(word: str, known: list[str]) -> str:

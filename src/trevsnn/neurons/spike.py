@@ -44,5 +44,4 @@ def spike(v: Tensor) -> Tensor:
 
     Source: Hu et al., ICML 2024, as their public code computes it; v = 0.5 always fires.
     """
-    result: Tensor = _Spike.apply(v)  # type: ignore[assignment]
-    return result
+    return _Spike.apply(v)

@@ -91,13 +91,12 @@ class SpikeCode(NamedTuple):
     @classmethod
     def encode(cls, v: Tensor) -> "SpikeCode":
         """Codes of the membrane potentials v (dense, see `dense`)."""
-        packed, token = _Encode.apply(v)  # type: ignore[misc]
+        packed, token = _Encode.apply(v)
         return cls(packed, token, v.stride())
 
     def decode(self) -> Tensor:
         """The spikes as 0 or 1 in the membrane potential's shape, dtype and layout."""
-        spikes: Tensor = _Decode.apply(self.packed, self.token, self.strides)  # type: ignore[assignment]
-        return spikes
+        return _Decode.apply(self.packed, self.token, self.strides)
 
 
 def decoded(spikes: Tensor | SpikeCode) -> Tensor:

@@ -98,7 +98,7 @@ class ReversibleColumn(StoredColumn):
     def release(outputs: list[Tensor], columns: Sequence[StoredColumn]) -> list[Tensor]:
         waiting = [c for c in columns if isinstance(c, ReversibleColumn) and c.reconstructs]
         tokens, shadows = [c.token for c in waiting], [c.shadow for c in waiting]
-        return list(Release.apply(len(outputs), *outputs, *tokens, *shadows))  # type: ignore[arg-type]
+        return list(Release.apply(len(outputs), *outputs, *tokens, *shadows))
 
 
 def _cell_and_tap(cell, tap, decay, below, above, *rest) -> tuple[Tensor, Tensor | None]:

@@ -31,14 +31,14 @@ class ReplayableModule:
     def __call__(self, *args: Any) -> Tensor:
         if self._buffers is None:
             self._buffers = {name: buffer.clone() for name, buffer in _changing_buffers(self.module)}
-            return self.module(*args)  # type: ignore[no-any-return]
+            return self.module(*args)
         if [p._version for p in self._parameters.values()] != self._versions:
             raise RuntimeError(
                 "a parameter was modified in place between the forward and the backward pass; "
                 "call backward() before optimizer.step(), or use memory='stored' to see which one"
             )
         copies = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        return functional_call(self.module, self._parameters | copies, args)  # type: ignore[no-any-return]
+        return functional_call(self.module, self._parameters | copies, args)
 
 
 def _changing_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -74,7 +74,7 @@ class Learner:
     @property
     def trained(self) -> TRevSNN:
         """The network to evaluate and save: the average of the weights where there is one, in eval mode."""
-        return self.ema.module if self.ema is not None else self.model.eval()  # type: ignore[return-value]
+        return self.ema.module if self.ema is not None else self.model.eval()
 
     @property
     def lr(self) -> float:

@@ -1,0 +1,188 @@
+"""The networks: what they return, that both memory settings are one function, and timm's interface."""
+
+import pytest
+import torch
+from helpers import assert_same_gradients, gradients, relative_error
+from torch import nn
+
+from trevsnn import create_model, intermediate_supervision_loss, list_models
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"timesteps": 1},
+        {"timesteps": 8, "depth": 8},
+        {"timesteps": 5, "depth": 3, "aux_heads": False},
+        {"input_encoding": "grouped"},
+        {"drop_path_rate": 0.3, "drop_rate": 0.2},
+        {"channels": (8,)},
+        {"channels": (4, 6, 8, 10, 12), "kernel_size": 5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_both_memory_settings_are_bit_identical(build, options, training, images):
+    images, results = torch.cat([images] * 2, dim=2).repeat(1, 1, 1, 2), []  # 64 x 64
+    for memory in ("stored", "reversible"):
+        model, x = build(memory=memory, **options).train(training), images.clone().requires_grad_()
+        torch.manual_seed(1)
+        outputs = model(x)
+        intermediate_supervision_loss(outputs, torch.tensor([0, 1, 2]), 0.1).backward()
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        found = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
+        results.append((outputs, found, dict(model.named_buffers())))
+    (stored, expected, buffers), (reversible, actual, replayed) = results
+    assert all(torch.equal(a, b) for a, b in zip(reversible, stored, strict=True))
+    assert all(torch.equal(buffer, buffers[name]) for name, buffer in replayed.items())
+    assert_same_gradients(actual, expected)
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.slow
+def test_every_named_network_is_bit_identical_in_both_memory_settings(name):
+    found = {}
+    for memory in ("stored", "reversible"):
+        torch.manual_seed(0)
+        model = create_model(name, memory=memory, num_classes=10)
+        x = torch.randn(2, model.config.in_chans, 64, 64).requires_grad_()
+        intermediate_supervision_loss(model(x), torch.tensor([0, 1]), 0.1).backward()
+        found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
+    assert_same_gradients(found["reversible"], found["stored"])
+
+
+def test_training_returns_every_head_and_inference_the_deployed_one(build, images):
+    model = build()
+    outputs = model.train()(images)
+    assert [output.shape for output in outputs] == [(3, 5)] * 4
+    assert model.eval()(images).shape == (3, 5)
+    assert build(aux_heads=False).train()(images).shape == (3, 5)
+
+
+def test_features_and_head_make_up_the_forward_pass(build, images):
+    model = build().eval()
+    features = model.forward_features(images)
+    assert features.shape == (3, 12, 2, 2)
+    assert set(features.unique().tolist()) == {0, 1}
+    assert torch.equal(model.forward_head(features), model(images))
+    rates = model.forward_head(features, pre_logits=True)
+    torch.testing.assert_close(rates, features.mean((2, 3)))
+    assert rates.shape == (3, model.num_features)
+
+
+def test_the_classifier_can_be_replaced_and_removed(build, images):
+    model = build().double()
+    assert model.get_classifier() is model.head
+    model.reset_classifier(9)
+    assert [output.shape[1] for output in model(images.double())] == [9] * 4
+    assert model.num_classes == 9
+    model.reset_classifier(0)
+    assert model.eval()(images.double()).shape == (3, 12)
+    assert not len(model.train().aux_heads)
+    with pytest.raises(ValueError, match="global_pool='max' is not available"):
+        model.reset_classifier(3, "max")
+    with pytest.raises(ValueError, match="num_classes=-3"):
+        model.reset_classifier(-3)
+
+
+def test_dropping_is_for_training_alone(build, images):
+    model = build(drop_rate=0.5, drop_path_rate=0.5)
+    assert not torch.equal(model(images)[-1], model(images)[-1])
+    model.eval()
+    assert torch.equal(model(images), model(images))
+
+
+def test_the_memory_setting_changes_nothing_but_memory(build, images):
+    model = build().eval()
+    expected = model(images)
+    model.set_memory("stored")
+    assert (model.grid.memory, model.config.memory) == ("stored", "stored")
+    assert torch.equal(model(images), expected)
+    model.set_grad_checkpointing()
+    assert model.config.memory == "reversible"
+    model.set_grad_checkpointing(False)
+    assert model.config.memory == "stored"
+    with pytest.raises(ValueError, match="memory='least' is unknown"):
+        model.set_memory("least")
+
+
+def test_the_slope_makes_stem_and_head_nonlinear(build, images):
+    model = build().eval()
+    expected = model(images)
+    model.set_negative_slope(0.1)
+    assert relative_error(model(images), expected) > 1e-3
+    model.set_negative_slope(1.0)
+    assert torch.equal(model(images), expected)
+
+
+def test_subnetworks_share_the_tail_of_every_second_block(build):
+    cells = build().grid.cells
+    for level in range(4):
+        first, second = ([row[level].blocks[i] for row in cells] for i in range(2))
+        assert len({id(block.tail) for block in first}) == 4
+        assert len({id(block.tail) for block in second}) == 1
+        assert all(block.gamma is not None for block in first)
+        assert all(block.gamma is None for block in second)
+
+
+def test_decays_start_at_one_half_and_have_no_weight_decay(build):
+    model = build()
+    decays = {name: p for name, p in model.named_parameters() if name.startswith("grid.decays")}
+    assert len(decays) == 16
+    assert all((p == 0.5).all() for p in decays.values())
+    assert model.no_weight_decay() == decays.keys()
+
+
+def test_levels_halve_the_resolution_but_the_last(build):
+    model, shapes = build(), []
+    model.grid(model.stem(torch.randn(1, 3, 64, 48)), lambda state: shapes.extend(h.shape for h in state.membranes))
+    assert [tuple(shape[2:]) for shape in shapes[:4]] == [(16, 12), (8, 6), (4, 3), (4, 3)]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (33, 64), (50, 20)])
+def test_any_size_from_the_smallest_works(build, size):
+    assert build().eval()(torch.randn(2, 3, *size)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 32, 32), "must have 4 dimensions"),
+        ((1, 3, 1, 32, 32), "must have 4 dimensions"),
+        ((1, 4, 32, 32), "has 4 channels, in_chans=3"),
+        ((1, 3, 15, 32), "the map of level 2 would shrink below one pixel; use at least 16 x 16"),
+        ((1, 3, 32, 3), "the map of level 0 would shrink below one pixel; use at least 16 x 16"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(build, shape, message):
+    with pytest.raises(ValueError, match=message):
+        build()(torch.randn(shape))
+
+
+@pytest.mark.parametrize("memory", ["stored", "reversible"])
+def test_bfloat16_autocast_trains_with_float32_decisions(build, images, memory):
+    model = build(memory=memory)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = intermediate_supervision_loss(model(images), torch.tensor([0, 1, 2]))
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_frozen_stem_and_early_steps(build, images):
+    """Transfer learning: what is frozen has no gradient, all else has the same."""
+    results = {}
+    for memory in ("stored", "reversible"):
+        model = build(memory=memory)
+        for name, p in model.named_parameters():
+            p.requires_grad_(not name.startswith(("stem.", "grid.cells.0.", "grid.decays.1.")))
+        intermediate_supervision_loss(model(images), torch.tensor([0, 1, 2])).backward()
+        results[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model).items()}
+    assert results["stored"]["stem.conv1.weight"] is None
+    assert_same_gradients(results["reversible"], results["stored"])
+
+
+def test_modules_of_other_kinds_are_untouched_by_memory(build):
+    assert not any(isinstance(m, nn.SyncBatchNorm) for m in build().modules())
+    with pytest.raises(ValueError, match="SyncBatchNorm"):
+        nn.SyncBatchNorm.convert_sync_batchnorm(build()).set_memory("reversible")

@@ -1,0 +1,160 @@
+"""The public code's recorded numbers, and the conversion of its weights."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import relative_error
+
+from trevsnn import TRevSNN, convert_official, intermediate_supervision_loss
+from trevsnn.models import infer_official_config
+from trevsnn.models.official import SMALLEST_DECAY, _official_name
+
+VECTORS = sorted((Path(__file__).parent.parent / "conformance").glob("*.npz"))
+OUTPUTS, GRADIENTS, STATISTICS = 1e-5, 1e-4, 1e-5  # largest relative errors
+
+
+@pytest.fixture(scope="module", params=VECTORS, ids=lambda path: path.stem)
+def recorded(request):
+    with np.load(request.param) as file:
+        return {name: torch.from_numpy(np.asarray(file[name])) for name in file.files}
+
+
+def part(recorded, folder):
+    return {name.removeprefix(folder): value for name, value in recorded.items() if name.startswith(folder)}
+
+
+@pytest.fixture
+def model(recorded):
+    theirs = part(recorded, "param/")
+    model = TRevSNN(infer_official_config(theirs))
+    model.load_state_dict(convert_official(theirs))
+    return model
+
+
+def test_there_are_recordings():
+    assert len(VECTORS) == 2
+
+
+def test_the_configuration_is_read_off_the_weights(model, recorded):
+    *channels, timesteps, kernel_size, num_classes = recorded["meta"].tolist()
+    config = model.config
+    assert config.channels == tuple(channels)
+    assert (config.timesteps, config.kernel_size, config.num_classes) == (timesteps, kernel_size, num_classes)
+    assert config.aux_heads
+
+
+def test_eval_logits_of_every_head(model, recorded):
+    model.eval()
+    model.training = True  # the network itself, so that all heads answer; its layers are in eval mode
+    for i, logits in enumerate(model(recorded["input"])):
+        assert relative_error(logits, recorded[f"eval_logits/{i}"]) <= OUTPUTS
+    deployed = model.eval()(recorded["input"])
+    assert relative_error(deployed, recorded["eval_logits/3"]) <= OUTPUTS
+    assert relative_error(model.fold()(recorded["input"]), deployed) <= 1e-4
+
+
+# Gradients are compared in float64: one potential of official_k5_t4 is -5e-10, closer to the edge of the surrogate
+# window than fp32 resolves, and on which side it falls depends on the number of threads (1.4e-4 in the stem).
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("memory", ["stored", "reversible"])
+def test_a_training_step(model, recorded, memory, dtype):
+    model.set_memory(memory)
+    outputs = model.to(dtype).train()(recorded["input"].to(dtype))
+    loss = intermediate_supervision_loss(outputs, recorded["target"].long())
+    loss.backward()
+    assert relative_error(loss.detach(), recorded["loss"]) <= OUTPUTS
+    for i, logits in enumerate(outputs):
+        assert relative_error(logits.detach(), recorded[f"train_logits/{i}"]) <= OUTPUTS
+
+    statistics = part(recorded, "buffer_after_one_train_forward/")
+    for name, buffer in model.named_buffers():
+        if (theirs := _official_name(name, model.config)) in statistics:
+            assert relative_error(buffer, statistics.pop(theirs)) <= STATISTICS, name
+    assert not statistics, "every recorded statistic has been compared"
+
+    if dtype == torch.float32:
+        return
+    gradients = part(recorded, "grad/")
+    for name, p in model.named_parameters():
+        expected = gradients.pop(_official_name(name, model.config), torch.zeros(()))
+        # the decays of step 0 multiply nothing: no recording, a gradient of 0
+        assert relative_error(p.grad, expected.reshape(p.shape) if expected.dim() else 0 * p) <= GRADIENTS, name
+    assert not gradients, "every recorded gradient has been compared"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timesteps": 1, "aux_heads": False},
+        {"timesteps": 8, "aux_heads": False},
+        {"timesteps": 12, "kernel_size": 7},
+        {"timesteps": 3, "channels": (4, 6, 8)},
+        {"in_chans": 2, "num_classes": 3},
+    ],
+    ids=str,
+)
+def test_any_shape_converts_back(build, options):
+    model = build(**options)
+    theirs = {_official_name(name, model.config): value for name, value in model.state_dict().items()}
+    for name, value in theirs.items():
+        if re.search(r"alpha\d+$|gamma$", name):
+            theirs[name] = value.reshape(1, -1, 1, 1)
+    assert infer_official_config(theirs) == model.config
+    ours = convert_official(theirs)
+    assert ours.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in ours.items())
+
+
+@pytest.fixture
+def theirs(build):
+    model = build()
+    return {_official_name(name, model.config): value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("wrap", [lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}, lambda s: s])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_whole_checkpoints_are_accepted(theirs, wrap, prefix):
+    converted = convert_official(wrap({prefix + name: value for name, value in theirs.items()}))
+    assert all(torch.equal(value, converted[name]) for name, value in convert_official(theirs).items())
+
+
+def test_the_average_is_preferred(theirs):
+    average = {name: value + 1 if value.is_floating_point() else value for name, value in theirs.items()}
+    converted = convert_official({"model": theirs, "state_dict_ema": average})
+    assert torch.equal(converted["stem.conv1.weight"], theirs["stem.down1.0.weight"] + 1)
+
+
+def test_decays_keep_the_smallest_size_of_the_public_code(theirs):
+    theirs["subnet1.alpha0"][:3] = torch.tensor([1e-5, -1e-5, -0.5])
+    converted = convert_official(theirs)["grid.decays.1.0"]
+    torch.testing.assert_close(converted[:3], torch.tensor([SMALLEST_DECAY, -SMALLEST_DECAY, -0.5]))
+
+
+def test_every_wrong_entry_is_named(theirs):
+    theirs["surprise"] = torch.zeros(1)
+    del theirs["stem.down2.0.bias"]
+    theirs["subnet1.level2.blocks.0.pwconv1.bias"] = torch.zeros(7)
+    theirs["subnet2.level0.blocks.1.pwconv2_reuse.gain"] += 1
+    with pytest.raises(ValueError, match="not a state dict of the public T-RevSNN code") as error:
+        convert_official(theirs)
+    for part in (
+        "unknown surprise",
+        "missing stem.down2.0.bias",
+        "subnet1.level2.blocks.0.pwconv1.bias has shape (7,), expected (48,)",
+        "subnet2.level0.blocks.1.pwconv2_reuse.gain differs from subnet0.level0.blocks.1.pwconv2_reuse.gain",
+    ):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("foreign", [{}, {"weight": torch.zeros(3)}, {"model": {}}, {"epoch": 3}], ids=str)
+def test_foreign_dictionaries_are_refused(foreign):
+    with pytest.raises(ValueError, match=r"missing stem\.down1\.0\.weight"):
+        convert_official(foreign)
+
+
+def test_what_is_no_dictionary_is_refused():
+    with pytest.raises(ValueError, match="not list"):
+        convert_official([1])  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+import pytest
+import timm
+import torch
+from timm.data import create_transform, resolve_data_config
+
+from trevsnn import create_model, list_models
+
+
+def test_names():
+    assert list_models() == ["trevsnn_digits", "trevsnn_small", "trevsnn_tiny"]
+    assert timm.list_models("trevsnn*") == list_models()
+
+
+def test_timm_builds_the_same_network():
+    torch.manual_seed(0)
+    ours = create_model("trevsnn_digits", timesteps=2)
+    torch.manual_seed(0)
+    theirs = timm.create_model("trevsnn_digits", timesteps=2)
+    assert ours.config == theirs.config
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+
+
+def test_timm_options_reach_the_network():
+    model = timm.create_model("trevsnn_digits", num_classes=3, in_chans=2, drop_rate=0.1, drop_path_rate=0.2)
+    config = model.config
+    assert (config.num_classes, config.in_chans, config.drop_rate, config.drop_path_rate) == (3, 2, 0.1, 0.2)
+
+
+@pytest.mark.parametrize(("name", "size"), [("trevsnn_small", (3, 224, 224)), ("trevsnn_digits", (1, 32, 32))])
+def test_timm_finds_size_and_transform_in_the_default_configuration(name, size):
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    config = resolve_data_config(model=model)
+    assert config["input_size"] == size
+    create_transform(**config)
+    if name == "trevsnn_small":
+        assert round(224 / config["crop_pct"]) == 232
+    named = model.default_cfg["classifier"]
+    assert all(hasattr(model.get_submodule(layer), "weight") for layer in named)
+    assert hasattr(model.get_submodule(model.default_cfg["first_conv"]), "weight")
+
+
+def test_published_shapes():
+    with torch.device("meta"):
+        small, tiny = create_model("trevsnn_small").config, create_model("trevsnn_tiny").config
+    assert (small.channels, small.kernel_size, small.timesteps) == ((96, 192, 384, 512), 5, 4)
+    assert (tiny.channels, tiny.kernel_size, tiny.timesteps) == ((64, 128, 256, 384), 5, 4)
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(ValueError, match=r"'trevsnn_smal' is unknown; did you mean 'trevsnn_small'\?"):
+        create_model("trevsnn_smal")
+    with pytest.raises(ValueError, match="choose from trevsnn_digits, trevsnn_small, trevsnn_tiny"):
+        create_model("resnet")
+    with pytest.raises(ValueError, match=r"'timestep' is not an option of trevsnn_small; did you mean 'timesteps'\?"):
+        create_model("trevsnn_small", timestep=2)
+
+
+def test_what_timm_offers_and_we_do_not_is_refused():
+    with pytest.raises(ValueError, match="features_only is not available"):
+        timm.create_model("trevsnn_digits", features_only=True)
