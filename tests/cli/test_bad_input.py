@@ -1,9 +1,12 @@
 """Bad input gives one line on standard error and exit code 2, and leaves nothing behind."""
 
+import json
 import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from trevsnn.training import loop
 
@@ -39,6 +42,8 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train digits --epoch 3", "--epochs"),
         ("train digits --epochs many", "many"),
         ("train digits --epochs 0", "epochs=0"),
+        ("train digits --timesteps 1.5", "'1.5' is no whole number"),
+        ("train digits --model=", "model '' is unknown"),
         ("train digits --timesteps 0", "timesteps=0"),
         ("train digits --channels 8 0 8 8", "channels=0"),
         ("train digits --channels 6 8 8 8 --input-encoding grouped", "input_encoding='grouped'"),
@@ -86,13 +91,51 @@ def test_taken_folder(refused, digits_run):
     refused(["train", "digits", "--output", digits_run], f"--resume {digits_run}")
 
 
+def test_settings_changed_in_the_file_of_a_run(refused, digits_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    text = (run / "config.toml").read_text()
+    for old, new, message in [
+        ("epochs = 1", "epochs = 2", "epochs=1, not 2"),
+        ("seed = 0", "seed = 0.5", "'0.5' is no whole number"),
+        ("augment = true", "augment = false", "augment=True, not False"),
+    ]:
+        assert old in text
+        (run / "config.toml").write_text(text.replace(old, new))
+        refused(["train", "digits", "--resume", run], message)
+
+
+def test_tampered_metadata(refused, digits_run, tmp_path):
+    tensors = load_file(digits_run / "model.safetensors")
+    with safe_open(digits_run / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    sample = min((digits_run / "samples").iterdir())
+    for changes, message in [
+        ({"class_names": json.dumps(["a"] * 12)}, "12 class_names for num_classes=10"),
+        ({"class_names": "[[1]]"}, "no list of names"),
+        ({"class_names": "["}, "cannot be read"),
+        ({"options": "[]"}, "'model' or 'options' is missing"),
+        ({"options": '{"timesteps": 0}', "class_names": "null"}, "timesteps=0"),
+        ({"model": "resnet"}, "model 'resnet' is unknown"),
+        ({"trevsnn_format": "9"}, "format 9"),
+        ({"dataset": "imagenet"}, "'imagenet' is unknown"),
+    ]:
+        save_file(tensors, tmp_path / "tampered.safetensors", metadata | changes)
+        refused(["predict", tmp_path / "tampered.safetensors", sample], message)
+
+
+def test_convert_onto_its_source(refused, tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "in.pth")
+    refused(["convert", tmp_path / "in.pth", tmp_path / "in.pth"], "is the source itself")
+
+
 def test_output_below_a_file(refused, tmp_path):
     (tmp_path / "file").write_text("")
     refused(["train", "digits", "--output", tmp_path / "file" / "run"], "is a file, not a folder")
 
 
 def test_resume_with_other_settings(refused, digits_run):
-    refused(["train", "digits", "--resume", digits_run, "--epochs", "5"], "epochs=1 among them; leave --epochs out")
+    refused(["train", "digits", "--resume", digits_run, "--epochs", "5"], "started with epochs=1, not 5; leave that")
     refused(["train", "digits", "--resume", digits_run, "--output", "x"], "leave --output")
 
 
@@ -116,6 +159,11 @@ def test_foreign_checkpoints(refused, tmp_path):
     refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth' holds list")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "foreign.pth")
     refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "holds more than tensors")
+    torch.save({"alpha": torch.zeros(999)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "old.pth").read_bytes()
+    for length in range(0, len(content), 40):
+        (tmp_path / "cut.pth").write_bytes(content[:length])
+        refused(["convert", tmp_path / "cut.pth", "out.safetensors"], "cut.pth' is cut off")
 
 
 def test_configuration_files(refused, tmp_path):

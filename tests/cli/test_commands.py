@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from argparse import Namespace
 
 import numpy as np
@@ -58,6 +59,22 @@ def test_train_eval_and_predict_agree(trevsnn, tmp_path, quick):
         assert sum(probabilities.values()) == pytest.approx(1)
         assert prediction["class"] == max(probabilities, key=probabilities.get)
         assert prediction["probability"] == max(probabilities.values())
+
+
+def test_names_with_markup_are_shown_as_they_are(trevsnn, digits_run, tmp_path):
+    image = tmp_path / "[bold]x[/q]:smile:.png"  # the slash makes a folder
+    image.parent.mkdir()
+    shutil.copy(min((digits_run / "samples").iterdir()), image)
+    code, table, _ = trevsnn("predict", digits_run, image)
+    assert code == 0
+    assert str(image) in table
+
+
+def test_folder_with_spaces_is_quoted_in_what_comes_next(trevsnn, tmp_path, quick):
+    run = tmp_path / "my [/b] run"
+    code, text, _ = trevsnn("train", "digits", "--output", run, *quick)
+    assert code == 0
+    assert f"  trevsnn eval '{run}'" in text.splitlines()
 
 
 def test_weights_file_stands_for_its_run(trevsnn, digits_run):

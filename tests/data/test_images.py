@@ -60,6 +60,12 @@ def test_enlarged_digit_reads_as_it_was(tmp_path):
     assert torch.equal(read_image(tmp_path / "d.png", 1, SIZE), pixels)
 
 
+def test_pixels_that_are_no_numbers_are_refused(tmp_path):
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    with pytest.raises(ValueError, match=r"nan\.tif.* pixels that are no numbers"):
+        read_image(tmp_path / "nan.tif", 1, SIZE)
+
+
 def test_what_is_no_image_is_refused(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         read_image(tmp_path / "missing.png", 1, SIZE)

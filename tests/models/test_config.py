@@ -96,6 +96,7 @@ def test_a_fixed_depth_costs_the_same_for_any_number_of_steps():
         ({"depth": 0}, "depth=0"),
         ({"input_encoding": "split"}, "input_encoding='split' must be 'shared' or 'grouped'"),
         ({"input_encoding": "grouped", "timesteps": 3}, "choose a multiple of 3"),
+        ({"aux_heads": "no"}, "aux_heads='no' must be True or False"),
         ({"memory": "none"}, "memory='none' is unknown; choose from reversible, stored"),
         ({"drop_rate": 1.0}, "drop_rate=1.0"),
         ({"drop_path_rate": -0.1}, "drop_path_rate=-0.1"),

@@ -149,10 +149,17 @@ def test_every_wrong_entry_is_named(theirs):
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("foreign", [{}, {"weight": torch.zeros(3)}, {"model": {}}, {"epoch": 3}], ids=str)
+@pytest.mark.parametrize("foreign", [{}, {"weight": torch.zeros(3)}, {"model": {}}], ids=str)
 def test_foreign_dictionaries_are_refused(foreign):
     with pytest.raises(ValueError, match=r"missing stem\.down1\.0\.weight"):
         convert_official(foreign)
+
+
+@pytest.mark.parametrize("value", [3, "x", None, torch.zeros(8).to_sparse(), torch.zeros(8, device="meta")], ids=str)
+def test_entries_that_are_no_tensors_are_named(theirs, value):
+    theirs["subnet0.alpha0"] = value
+    with pytest.raises(ValueError, match=r"no plain tensor is subnet0\.alpha0"):
+        convert_official(theirs)
 
 
 def test_what_is_no_dictionary_is_refused():

@@ -1,4 +1,5 @@
 import contextlib
+from pathlib import Path
 
 from trevsnn.training.files import atomic_path, write_text
 
@@ -19,6 +20,15 @@ def test_new_file_replaces_the_old(tmp_path):
     write_text(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_followed_and_a_device_written_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_text(tmp_path / "link", "text")
+    assert (tmp_path / "target").read_text() == "text"
+    assert (tmp_path / "link").is_symlink()
+    write_text(Path("/dev/null"), "text")
+    assert Path("/dev/null").is_char_device()
 
 
 def test_what_an_interrupted_write_left_is_no_obstacle(tmp_path):

@@ -1,5 +1,6 @@
 """The application: its commands, and what becomes of errors."""
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +44,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     Args:
         tokens: the arguments without the program's name; those of the process by default.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, NonFiniteError, ValueError, OSError) as error:

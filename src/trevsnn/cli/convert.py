@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
+from trevsnn.cli.output import plain_console
 from trevsnn.models import convert_official, create_model, infer_official_config, list_models
 from trevsnn.models.network import TRevSNN
 from trevsnn.training import load_tensors, save_weights, weights_info
@@ -20,6 +19,8 @@ def convert(source: Path, destination: Path, /) -> None:
         raise ValueError(f"the folder {str(destination.parent)!r} of the destination does not exist")
     if destination.is_dir():
         raise ValueError(f"destination {str(destination)!r} is a folder; give the name of a file")
+    if destination.exists() and destination.samefile(source):
+        raise ValueError(f"destination {str(destination)!r} is the source itself; give another name")
     checkpoint = load_tensors(source)
     try:
         config = infer_official_config(checkpoint)
@@ -30,9 +31,8 @@ def convert(source: Path, destination: Path, /) -> None:
     names = [name for name in list_models() if create_model(name).config.channels == config.channels]
     name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network
     save_weights(model, destination, weights_info(name, config))
-    Console().print(
+    plain_console().print(
         f"{destination}: {name}, channels {config.channels}, {config.timesteps} timesteps, "
         f"{config.num_classes} classes",
-        highlight=False,
         soft_wrap=True,
     )

@@ -28,5 +28,5 @@ def evaluate_run(run: Path, /, *, device: Device = "auto", json: JsonFile = None
         "test_accuracy": result.accuracy,
     }
     columns = {"run": "run", "model": "model", "dataset": "data", "images": "images", "test_accuracy": "test accuracy"}
-    show_table([row], columns)
     write_json([row], json)
+    show_table([row], columns)

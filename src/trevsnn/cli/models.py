@@ -34,5 +34,5 @@ def models(*, json: JsonFile = None) -> None:
         "timesteps": "timesteps",
         "input_size": "input",
     }
-    show_table([row | {"macs": round(row["macs"] / 1e6)} for row in rows], columns)
     write_json(rows, json)
+    show_table([row | {"macs": round(row["macs"] / 1e6)} for row in rows], columns)

@@ -1,6 +1,7 @@
 """Tables on the screen and as JSON."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,11 @@ from trevsnn.training.files import write_text
 JsonFile = Annotated[Path | None, Parameter(name="--json")]
 
 
+def plain_console(width: int | None = None) -> Console:
+    """Standard output, on which names of files and classes stand as they are: no markup, no emoji."""
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """Print rows as a table: `columns` gives the heading of each value by name, in order; floats are shares."""
     table = Table()
@@ -21,9 +27,9 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
         table.add_column(heading, overflow="fold", justify="right" if number else "left")
     for row in rows:
         table.add_row(*(_format(row[name]) for name in columns))
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:  # a file or pipe has no width: nothing needs folding there
-        console = Console(width=max(console.width, Console(width=10_000).measure(table).maximum))
+        console = plain_console(max(console.width, plain_console(10_000).measure(table).maximum))
     console.print(table)
 
 
@@ -46,9 +52,14 @@ def check_json(path: Path | None) -> None:
     Raises:
         ValueError: when its folder does not exist, or it is a folder itself.
     """
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        wrong = "it is a folder" if path.is_dir() else f"the folder {str(path.parent)!r} does not exist"
-        raise ValueError(f"json file {str(path)!r}: {wrong}")
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"json file {str(path)!r} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"json file {str(path)!r}: the folder {str(path.parent)!r} does not exist")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"json file {str(path)!r} cannot be written: no permission")
 
 
 def _format(value: Any) -> str:

@@ -47,5 +47,5 @@ def predict_images(
                 "probabilities": dict(zip(names, probabilities, strict=True)),
             }
         )
-    show_table(rows, {"image": "image", "class": "class", "probability": "probability"})
     write_json(rows, json)
+    show_table(rows, {"image": "image", "class": "class", "probability": "probability"})

@@ -1,17 +1,14 @@
 """`trevsnn train`."""
 
-from dataclasses import fields
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from trevsnn.cli.output import JsonFile, check_json, write_json
+from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
 from trevsnn.data import load_dataset
 from trevsnn.training import RunFolder, TrainConfig, train
-
-_FREE_ON_RESUME = {"device"}
 
 
 def train_run(
@@ -37,44 +34,30 @@ def train_run(
     """
     check_json(json)
     dataset = load_dataset(data)
-    if resume is not None:
-        if output is not None or overwrite:
-            raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
-        _check_unchanged(settings, RunFolder(resume))
+    if resume is not None and (output is not None or overwrite):
+        raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
     run = RunFolder(resume or output or Path("runs") / data)
-    console = Console()
+    console = plain_console()
     try:
         row = train(settings, dataset, run, resume=resume is not None, overwrite=overwrite, console=console)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"continue with: trevsnn train {data} --resume {run.path}" if run.holds_run() else ""
+            f"continue with: trevsnn train {data} --resume {shlex.quote(str(run.path))}" if run.holds_run() else ""
         ) from None
     write_json([row], json)
-    _say_what_next(console, run, row["test_accuracy"])
+    console.print(_what_next(run, row["test_accuracy"]), soft_wrap=True)
 
 
-def _check_unchanged(settings: TrainConfig, run: RunFolder) -> None:
-    """Refuse settings other than those of the run to be continued: the result would be another run's."""
-    _, values = run.read_config()
-    before = TrainConfig(**values)
-    for field in fields(TrainConfig):
-        old, new = getattr(before, field.name), getattr(settings, field.name)
-        if old != new and field.name not in _FREE_ON_RESUME:
-            option = field.name.replace("_", "-")
-            raise ValueError(
-                f"--resume continues {str(run.path)!r} with its own settings, {field.name}={old!r} among them; leave "
-                f"--{option} out, or start a new run with --config {run.config} --{option} {new} --output DIR"
-            )
-
-
-def _say_what_next(console: Console, run: RunFolder, accuracy: float) -> None:
-    sample = min(run.samples.glob("*.png"), default=Path("IMAGE"))
-    lines = [
-        f"test accuracy {accuracy:.2%}",
-        f"run folder    {run.path}",
-        "next:",
-        f"  trevsnn eval {run.path}",
-        f"  trevsnn predict {run.path} {sample}",
-        f"  tensorboard --logdir {run.events}",
-    ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+def _what_next(run: RunFolder, accuracy: float) -> str:
+    folder, events = shlex.quote(str(run.path)), shlex.quote(str(run.events))
+    sample = shlex.quote(str(min(run.samples.glob("*.png"), default="IMAGE")))
+    return "\n".join(
+        [
+            f"test accuracy {accuracy:.2%}",
+            f"run folder    {run.path}",
+            "next:",
+            f"  trevsnn eval {folder}",
+            f"  trevsnn predict {folder} {sample}",
+            f"  tensorboard --logdir {events}",
+        ]
+    )

@@ -13,7 +13,7 @@ from trevsnn.data.dataset import ImageDataset
 def seeded_generator(seed: int, *key: int) -> torch.Generator:
     """A CPU random generator for a seed and a key, for example the epoch; others give independent numbers."""
     state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> 1))
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
 def training_batches(

@@ -7,8 +7,6 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI r
 from typing import Any
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from trevsnn.data.dataset import ImageDataset, Split
 
@@ -19,6 +17,9 @@ SPLIT_SEED = 0
 
 def digits() -> ImageDataset:
     """White digits on black, (1, 32, 32); the same stratified 80/20 split whatever the seed of a run."""
+    from sklearn.datasets import load_digits  # slow to import
+    from sklearn.model_selection import train_test_split
+
     bunch: Any = load_digits()
     pixels = torch.from_numpy(bunch.images).mul(255 / BRIGHTEST).round().to(torch.uint8).unsqueeze(1)
     labels = torch.from_numpy(bunch.target).long()

@@ -1,10 +1,11 @@
 """Image files for prediction."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 BLACK, WHITE = 0, 255
@@ -29,9 +30,10 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int], invert: b
     if not path.is_file():
         raise ValueError(f"image {str(path)!r} does not exist" if not path.exists() else f"{str(path)!r} is no file")
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings(), Image.open(path) as file:
+            warnings.simplefilter("ignore")
             picture = _flatten(ImageOps.exif_transpose(file), WHITE if invert else BLACK)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
+    except Exception as error:  # the decoders of damaged files can fail in any way
         raise ValueError(f"{str(path)!r} is not an image that can be read: {error}") from error
     picture = picture.convert("L" if channels == 1 else "RGB")
     if invert:
@@ -45,6 +47,8 @@ def _flatten(picture: Image.Image, background: int) -> Image.Image:
     """Grey or RGB of 8 bits, transparency laid on the background."""
     if picture.mode.startswith(("I", "F")):  # 16 or 32 bits: convert() would clip at 255
         values = np.asarray(picture).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("it has pixels that are no numbers")
         brightest = 65535 if picture.mode.startswith("I;16") else max(values.max(), 1)
         return Image.fromarray((values / brightest * 255).clip(0, 255).round().astype(np.uint8))
     if picture.has_transparency_data:

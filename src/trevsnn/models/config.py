@@ -65,6 +65,8 @@ class NetworkConfig:
                 f"input_encoding='grouped' splits the first entry of channels, {self.channels[0]}, into "
                 f"timesteps={self.timesteps} equal groups; choose a multiple of {self.timesteps}"
             )
+        if not isinstance(self.aux_heads, bool):
+            raise ValueError(f"aux_heads={self.aux_heads!r} must be True or False")
         check_memory(self.memory)
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)

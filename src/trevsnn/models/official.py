@@ -55,7 +55,7 @@ def convert_official(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     converted: dict[str, Tensor] = {}
     for name, like in expected.items():
         value = theirs.get(names[name])
-        if not isinstance(value, Tensor):
+        if value is None:
             problems.append(f"missing {names[name]}")
         elif _core(value.shape) != _core(like.shape):
             problems.append(f"{names[name]} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
@@ -81,10 +81,16 @@ def infer_official_config(checkpoint: Mapping[str, Any]) -> NetworkConfig:
     channels = []
     while f"subnet0.alpha{len(channels)}" in theirs:
         channels.append(theirs[f"subnet0.alpha{len(channels)}"].numel())
-    timesteps = 1 + max((int(m[1]) for m in (re.match(r"subnet(\d+)\.", name) for name in theirs) if m), default=-1)
-    heads = [name for name in theirs if re.fullmatch(r"cls_blocks\.(\d+\.)?classifier2\.weight", name)]
+    timesteps = 0
+    while f"subnet{timesteps}.alpha0" in theirs:
+        timesteps += 1
+    heads = [
+        name
+        for name, value in theirs.items()
+        if re.fullmatch(r"cls_blocks\.(\d+\.)?classifier2\.weight", name) and value.dim()
+    ]
     needed = ["stem.down1.0.weight", "subnet0.level0.blocks.0.dwconv1.weight"]
-    missing = [name for name in needed if getattr(theirs.get(name), "ndim", 0) != 4]
+    missing = [name for name in needed if name not in theirs or theirs[name].dim() != 4]
     if not channels:
         missing.append("subnet0.alpha0")
     if not heads:
@@ -108,6 +114,13 @@ def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
             break
+    others = [
+        str(name)
+        for name, value in checkpoint.items()
+        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta or value.is_complex()
+    ]
+    if others:
+        raise ValueError(f"not a state dict of the public T-RevSNN code: no plain tensor is {', '.join(others)}")
     return {str(name).removeprefix("module."): value for name, value in checkpoint.items()}
 
 
@@ -127,6 +140,6 @@ def _unequal_shares(theirs: Mapping[str, Tensor]) -> list[str]:
     problems = []
     for name, value in theirs.items():
         first = re.sub(r"^subnet\d+", "subnet0", name)
-        if "_reuse." in name and first in theirs and not torch.equal(value, theirs[first]):
+        if "_reuse." in name and name != first and first in theirs and not torch.equal(value, theirs[first]):
             problems.append(f"{name} differs from {first}, but subnetworks share it")
     return problems

@@ -67,7 +67,7 @@ def trevsnn_digits(pretrained: bool = False, **options: Any) -> TRevSNN:
 
 def list_models() -> list[str]:
     """Names that `create_model` knows."""
-    return sorted(name for name in __all__ if name.startswith("trevsnn_"))
+    return sorted(default_cfgs)
 
 
 def create_model(name: str, **options: Any) -> TRevSNN:

@@ -3,6 +3,7 @@
 import difflib
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -13,6 +14,17 @@ from cyclopts import Parameter
 from trevsnn.models.config import InputEncoding
 from trevsnn.reversible import Memory
 
+
+def _parse_whole(_: Any, tokens: Sequence[Any]) -> int:
+    """For the command line, whose own conversion would round 1.5 to 2."""
+    text = str(tokens[0].value)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_parse_whole)]
 Optimizer = Literal["adamw", "lamb"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -25,24 +37,24 @@ class TrainConfig:
         ValueError: for a value out of range; the message names the field.
     """
 
-    epochs: int = 22
+    epochs: Whole = 22
     """Passes over the training images."""
-    batch_size: int = 64
+    batch_size: Whole = 64
     """Images per optimiser step."""
-    seed: int = 0
+    seed: Whole = 0
     """Seed of the initial weights, the order of the images and their augmentation."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA where there is a GPU."""
 
     model: str | None = None
     """Name of the network (see `trevsnn models`); by default the data set's own."""
-    timesteps: int | None = None
+    timesteps: Whole | None = None
     """Number of time steps T, one subnetwork each; by default the model's own, 4."""
-    channels: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True)] = None
+    channels: Annotated[tuple[Whole, ...] | None, Parameter(consume_multiple=True)] = None
     """Channels of each level, as many levels as numbers; by default the model's own."""
-    kernel_size: int | None = None
+    kernel_size: Whole | None = None
     """Size of the depth-wise kernels (pixels, odd); by default the model's own, 3 for digits."""
-    depth: int | None = None
+    depth: Whole | None = None
     """Blocks per level, summed over the subnetworks; 2 per time step by default."""
     input_encoding: InputEncoding | None = None
     """What of the stem's output each step receives: all of it (default), or a group of its channels."""

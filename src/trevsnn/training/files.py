@@ -8,7 +8,14 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name next to `path`; what was written under it becomes `path` when the block ends well."""
+    """A temporary name next to `path`; what was written under it becomes `path` when the block ends well.
+
+    A link is followed; a device or a pipe, which cannot be replaced, is written to directly.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        yield path
+        return
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.touch()

@@ -1,5 +1,6 @@
 """What a run changes from step to step: weights, their average and the optimiser."""
 
+import copy
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.utils import get_total_norm
 
 from trevsnn.data import ImageDataset
 from trevsnn.data.batches import batches_per_epoch
-from trevsnn.models import count_macs, create_model
+from trevsnn.models import create_model
 from trevsnn.models.network import TRevSNN
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
@@ -35,6 +36,22 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
+def _check_batch(model: TRevSNN, shape: tuple[int, int, int, int]) -> None:
+    """Run the shapes of a training step (N, C, H, W), without its numbers.
+
+    Raises:
+        ValueError: when the images are too small for the network, or the batch for BatchNorm.
+    """
+    shapes = copy.deepcopy(model).to("meta").train()
+    try:
+        with torch.no_grad():
+            shapes(torch.empty(shape, device="meta"))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(f"batch_size={shape[0]} leaves BatchNorm a single value per channel; use 2 or more") from error
+
+
 class Learner:
     """A network in training. The same configuration always builds the same one.
 
@@ -47,13 +64,13 @@ class Learner:
     def __init__(self, config: TrainConfig, dataset: ImageDataset):
         self.config = config
         self.device = choose_device(config.device)
-        self.model_name = config.model or dataset.model
+        self.model_name = dataset.model if config.model is None else config.model
         torch.manual_seed(config.seed)
         in_chans, num_classes = dataset.input_size[0], len(dataset.class_names)
         self.model: TRevSNN = create_model(
             self.model_name, in_chans=in_chans, num_classes=num_classes, **config.model_options
         )
-        count_macs(self.model, dataset.input_size)  # refuses images that are too small for the network
+        _check_batch(self.model, (config.batch_size, *dataset.input_size))
         self.model.to(self.device)
         self.ema = SharedWeightsEma(self.model, config.ema_decay) if config.ema_decay else None
         special: dict[str, Any] = {"trust_clip": True} if config.optimizer == "lamb" else {}

@@ -5,7 +5,10 @@ are seeded anew at its start. So a run that is cut off and continued ends with t
 on one machine's CPU, as one that never stopped.
 """
 
+import math
+import shlex
 import time
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -49,31 +52,39 @@ def train(
         NonFiniteError: when training diverges, naming epoch and step; the last epoch's files stay.
     """
     learner = Learner(config, dataset)
-    history: list[dict[str, Any]] = []
-    if resume:
-        history = _restore(learner, run)
-    else:
+    if not resume:
         run.check_free(overwrite)
-        run.create(config, dataset)
-    _write(learner, dataset, run, history)
+    with run.locked():
+        history = _restore(learner, run) if resume else None
+        if history is None:
+            history = []
+            run.create(config, dataset)
+        _write(learner, dataset, run, history)
+        return _train_epochs(learner, dataset, run, history, console)
 
+
+def _train_epochs(
+    learner: Learner, dataset: ImageDataset, run: RunFolder, history: list[dict[str, Any]], console: Console | None
+) -> dict[str, Any]:
+    """The epochs that are left, and the metrics of the last one."""
     from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-    done = len(history)
+    config, done = learner.config, len(history)
     writer = SummaryWriter(str(run.events), purge_step=done + 1 if done else None)
     with ProgressReporter(config.epochs, learner.steps_per_epoch, done, console) as reporter:
         try:
             for epoch in range(done + 1, config.epochs + 1):
                 row = _train_epoch(learner, dataset, epoch, reporter)
-                history.append(row)
-                _write(learner, dataset, run, history)
                 for name, value in row.items():
                     if isinstance(value, float):
                         writer.add_scalar(name, value, epoch)
-                writer.flush()
+                writer.flush()  # before the state is written: a run resumed from it starts with the next epoch
+                history.append(row)
+                _write(learner, dataset, run, history)
                 reporter.epoch(row)
         except NonFiniteError as error:
-            kept = f"{run.path} keeps the weights of epoch {len(history)}"
+            last = f"the weights of epoch {len(history)}" if history else "its first, untrained weights"
+            kept = f"{run.path} keeps {last}"
             raise NonFiniteError(f"{error}; {kept}; start again with a lower --lr, now {config.lr}") from error
         finally:
             writer.close()
@@ -85,7 +96,7 @@ def _train_epoch(learner: Learner, dataset: ImageDataset, epoch: int, reporter: 
     config, device = learner.config, learner.device
     torch.manual_seed(seeded_generator(config.seed, epoch, _LAYER_NOISE).initial_seed())
     batches = training_batches(dataset, config.batch_size, config.seed, epoch, config.augment)
-    started, images, total, lr = time.perf_counter(), 0, 0.0, learner.lr
+    step, started, images, total, lr = 0, time.perf_counter(), 0, 0.0, learner.lr
     for step, (inputs, labels) in enumerate(batches, start=1):
         try:
             loss = learner.step(inputs.to(device), labels.to(device)).item()
@@ -96,6 +107,8 @@ def _train_epoch(learner: Learner, dataset: ImageDataset, epoch: int, reporter: 
         reporter.step(epoch, total / images, images / (time.perf_counter() - started), peak_memory(device))
     seconds = time.perf_counter() - started
     result = evaluate(learner.trained, dataset, dataset.test)
+    if not math.isfinite(result.loss):
+        raise NonFiniteError(f"stopped at epoch {epoch}, step {step}: the test loss after it is {result.loss}")
     kind, peak = peak_memory(device)
     return {
         "epoch": epoch,
@@ -110,21 +123,34 @@ def _train_epoch(learner: Learner, dataset: ImageDataset, epoch: int, reporter: 
     }
 
 
-def _restore(learner: Learner, run: RunFolder) -> list[dict[str, Any]]:
-    """Bring the learner to where the run stopped; returns the metrics of the epochs done."""
+def _restore(learner: Learner, run: RunFolder) -> list[dict[str, Any]] | None:
+    """Bring the learner to where the run stopped; returns the metrics of the epochs done, None for a run that never
+    began: nothing is lost by starting it anew."""
     state = run.load_state()
-    if state is None:  # stopped before the first state was written: nothing is lost by starting anew
-        return []
+    if state is None:
+        return None
     try:
+        _check_unchanged(TrainConfig(**state["config"]), learner.config, run)
         learner.load_state_dict(state["learner"])
         return list(state["history"])
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{str(run.state)!r} cannot be continued: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{str(run.path)!r} cannot be continued: {error}") from error
+
+
+def _check_unchanged(before: TrainConfig, now: TrainConfig, run: RunFolder) -> None:
+    """Refuse other settings than those of the run: the result would be another run's. The device is free."""
+    for field in fields(TrainConfig):
+        old, new = getattr(before, field.name), getattr(now, field.name)
+        if old != new and field.name != "device":
+            raise ValueError(
+                f"it was started with {field.name}={old!r}, not {new!r}; leave that, or start a new run with "
+                f"--config {shlex.quote(str(run.config))} --output DIR"
+            )
 
 
 def _write(learner: Learner, dataset: ImageDataset, run: RunFolder, history: list[dict[str, Any]]) -> None:
     """Write the state, then what follows from it."""
-    run.save_state({"learner": learner.state_dict(), "history": history})
+    run.save_state({"config": asdict(learner.config), "learner": learner.state_dict(), "history": history})
     model = learner.trained
     info = weights_info(learner.model_name, model.config, dataset=dataset.name, class_names=dataset.class_names)
     save_weights(model, run.weights, info)

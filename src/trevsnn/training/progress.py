@@ -77,7 +77,8 @@ class ProgressReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        if not self.progress.disable:  # stopping prints an empty line elsewhere
+            self.progress.stop()
 
     def step(self, epoch: int, loss: float, images_per_second: float, memory: tuple[str, int]) -> None:
         """One optimiser step of an epoch, counted from 1, is done."""

@@ -13,9 +13,12 @@ they can always be brought in line with it. Every file is replaced in one step.
 
 import argparse
 import json
-import pickle
+import os
+import shlex
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,34 @@ class RunFolder:
 
     def holds_run(self) -> bool:
         """Whether a run has been started here."""
-        return self.config.exists() or self.state.exists() or self.weights.exists()
+        return self.config.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training into this folder, which is made where there is none.
+
+        Raises:
+            ValueError: when another process does so already.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if os.name != "posix":
+            yield
+            return
+        import fcntl
+
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise ValueError(
+                f"run folder {str(self.path)!r} is in use by another training; wait, or stop it"
+            ) from error
+        finally:
+            os.close(folder)
+
+    def _parts(self) -> list[Path]:
+        return [self.config, self.state, self.weights, self.metrics, self.events, self.samples]
 
     def check_free(self, overwrite: bool) -> None:
         """Make sure that a new run may start here.
@@ -57,19 +87,28 @@ class RunFolder:
                 if not part.is_dir():
                     raise ValueError(f"output {str(self.path)!r}: {str(part)!r} is a file, not a folder")
                 break
-        if self.holds_run() and not overwrite:
+        if overwrite:
+            return
+        if self.holds_run():
             raise ValueError(
-                f"output {str(self.path)!r} already holds a run; continue it with --resume {self.path}, "
-                "choose another --output or replace it with --overwrite"
+                f"output {str(self.path)!r} already holds a run; choose another --output, continue it with "
+                f"--resume {shlex.quote(str(self.path))} or replace it with --overwrite"
             )
+        for part in self._parts():
+            if part.exists():
+                raise ValueError(
+                    f"output {str(self.path)!r} holds {part.name!r}, which a run would replace; choose another "
+                    "--output, or --overwrite"
+                )
 
     def create(self, config: TrainConfig, dataset: ImageDataset) -> None:
-        """Start a run: remove what another run left here, write its configuration and a few test images."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for file in (self.config, self.state, self.weights, self.metrics):
-            file.unlink(missing_ok=True)
-        for folder in (self.events, self.samples):
-            shutil.rmtree(folder, ignore_errors=True)
+        """Start a run in the folder: remove what another run left, write configuration and a few test images."""
+        for part in self._parts():
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
+        write_text(self.config, dump_config(dataset.name, config))
         self.samples.mkdir()
         # each class's first image, as large squares: enlarging by a whole factor loses nothing
         for label in range(min(SAMPLES, len(dataset.class_names))):
@@ -80,7 +119,6 @@ class RunFolder:
             picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
             with atomic_path(self.samples / f"{dataset.class_names[label]}.png") as temporary:
                 picture.save(temporary, format="PNG")
-        write_text(self.config, dump_config(dataset.name, config))
 
     def read_config(self) -> tuple[str, dict[str, Any]]:
         """(name of the data set, fields of the configuration) of the run that stands here.
@@ -98,17 +136,27 @@ class RunFolder:
         return dataset, values
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Write the training state."""
+        """Write the training state.
+
+        Raises:
+            OSError: when it cannot be written; the old one stays.
+        """
         with atomic_path(self.state) as temporary:
-            torch.save({"version": STATE_VERSION, **state}, temporary)
+            try:
+                torch.save({"version": STATE_VERSION, **state}, temporary)
+            except RuntimeError as error:  # PyTorch's for a full disk
+                reason = str(error).splitlines()[0]
+                raise OSError(f"{str(self.state)!r} cannot be written, the old one stays: {reason}") from error
 
     def load_state(self) -> dict[str, Any] | None:
         """The training state, on the CPU; None when the run ended before it wrote one.
 
         Raises:
-            ValueError: when the file is cut off or not of this kind.
+            ValueError: when the file is missing though the run got further, cut off or not of this kind.
         """
         if not self.state.exists():
+            if self.weights.exists() or self.metrics.exists():
+                raise ValueError(f"{str(self.state)!r} is missing, so the run cannot be continued; start a new one")
             return None
         state = load_tensors(self.state)
         if state.get("version") != STATE_VERSION:
@@ -134,13 +182,16 @@ def load_tensors(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"checkpoint {str(path)!r} does not exist")
+        raise ValueError(f"checkpoint {str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # public checkpoints often keep their options
+        # public checkpoints often keep their options
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"checkpoint {str(path)!r} is cut off or holds more than tensors: {reason}") from error
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise ValueError(
+            f"checkpoint {str(path)!r} is cut off, or holds more than tensors and plain values (no code is run)"
+        ) from error
     if not isinstance(state, dict):
         raise ValueError(f"checkpoint {str(path)!r} holds {type(state).__name__}, not a dictionary of tensors")
     return state

@@ -32,7 +32,11 @@ class WeightsInfo:
 
 
 def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
-    """Write the weights and their description; parameters that subnetworks share are written once."""
+    """Write the weights and their description; parameters that subnetworks share are written once.
+
+    Raises:
+        OSError: when the file cannot be written; an old one stays.
+    """
     metadata = {
         "format": "pt",
         "trevsnn_format": FORMAT_VERSION,
@@ -44,7 +48,23 @@ def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
     if info.class_names is not None:
         metadata["class_names"] = json.dumps(info.class_names)
     with atomic_path(Path(path)) as temporary:
-        save_model(model, str(temporary), metadata)
+        try:
+            save_model(model, str(temporary), metadata)
+        except SafetensorError as error:
+            raise OSError(f"{str(path)!r} cannot be written, an old one stays: {error}") from error
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Equal weights make equal files: safetensors writes the metadata in a random order."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size, "the same text in another order"
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def weights_info(name: str, config: NetworkConfig, **about: Any) -> WeightsInfo:
@@ -73,15 +93,22 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
             f"{str(path)!r} has format {metadata['trevsnn_format']}, this trevsnn reads {FORMAT_VERSION}; update it"
         )
     try:
-        class_names = metadata.get("class_names")
-        return WeightsInfo(
-            model=metadata["model"],
-            options=json.loads(metadata["options"]),
-            dataset=metadata.get("dataset"),
-            class_names=None if class_names is None else tuple(json.loads(class_names)),
-        )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        options, class_names = (json.loads(metadata.get(name, "null")) for name in ("options", "class_names"))
+    except json.JSONDecodeError as error:
         raise ValueError(f"{str(path)!r} has metadata that cannot be read: {error}") from error
+    if "model" not in metadata or not isinstance(options, dict):
+        raise ValueError(f"{str(path)!r} does not say which network it is of: 'model' or 'options' is missing")
+    if class_names is not None:
+        if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
+            raise ValueError(f"{str(path)!r} has class_names that are no list of names")
+        if len(class_names) != options.get("num_classes"):
+            raise ValueError(
+                f"{str(path)!r} has {len(class_names)} class_names for num_classes={options.get('num_classes')}"
+            )
+        class_names = tuple(class_names)
+    return WeightsInfo(
+        model=metadata["model"], options=options, dataset=metadata.get("dataset"), class_names=class_names
+    )
 
 
 def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[TRevSNN, WeightsInfo]:
