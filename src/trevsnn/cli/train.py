@@ -1,6 +1,8 @@
 """`trevsnn train`."""
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,13 +44,22 @@ def train_run(
         row = train(settings, dataset, run, resume=resume is not None, overwrite=overwrite, console=console)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"continue with: trevsnn train {data} --resume {shlex.quote(str(run.path))}" if run.holds_run() else ""
+            f"continue with: {_programs()}trevsnn train {data} --resume {shlex.quote(str(run.path))}"
+            if run.holds_run()
+            else ""
         ) from None
     write_json([row], json)
     console.print(_what_next(run, row["test_accuracy"]), soft_wrap=True)
 
 
+def _programs() -> str:
+    """The folder of this program, with a slash at its end, where it has to be named to be called again."""
+    called = Path(sys.argv[0])
+    return "" if called.name != "trevsnn" or shutil.which("trevsnn") else shlex.quote(f"{called.parent}/")
+
+
 def _what_next(run: RunFolder, accuracy: float) -> str:
+    programs = _programs()
     folder, events = shlex.quote(str(run.path)), shlex.quote(str(run.events))
     sample = shlex.quote(str(min(run.samples.glob("*.png"), default="IMAGE")))
     return "\n".join(
@@ -56,8 +67,8 @@ def _what_next(run: RunFolder, accuracy: float) -> str:
             f"test accuracy {accuracy:.2%}",
             f"run folder    {run.path}",
             "next:",
-            f"  trevsnn eval {folder}",
-            f"  trevsnn predict {folder} {sample}",
-            f"  tensorboard --logdir {events}",
+            f"  {programs}trevsnn eval {folder}",
+            f"  {programs}trevsnn predict {folder} {sample}",
+            f"  {programs}tensorboard --logdir {events}",
         ]
     )
