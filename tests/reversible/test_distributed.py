@@ -2,20 +2,35 @@
 
 import pytest
 import torch
-from helpers import assert_same_gradients, distributed_gradients, everything, gradients, make_grid, make_input
+from helpers import (
+    Reading,
+    accumulate_twice,
+    assert_same_gradients,
+    distributed_gradients,
+    excite,
+    gradients,
+    make_grid,
+)
+from torch import nn
+
+from trevsnn import create_model
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path):
-    grids = [
-        make_grid("conv", 4, 3, 0.6, per_step=True),
-        make_grid("conv", 4, 3, 0.6, reuse_cells=True),
+    network = excite(create_model("trevsnn_digits", channels=(4, 4, 8, 8), in_chans=3))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # its batch statistics would be those of half a batch
+            module.eval()
+    models = [
+        Reading(make_grid("conv", 4, 3, 0.6, per_step=True)),
+        Reading(make_grid("conv", 4, 3, 0.6, reuse_cells=True)),
+        network,
     ]
-    x = make_input("conv", batch=6)
-    torch.multiprocessing.spawn(distributed_gradients, args=(2, str(tmp_path), grids, x), nprocs=2)
-    for i, grid in enumerate(grids):
-        for _ in range(2):
-            sum(output.mean() for output in grid(x, everything)).backward()
+    models = [model.double() for model in models]
+    x = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
+    torch.multiprocessing.spawn(distributed_gradients, args=(2, str(tmp_path), models, x), nprocs=2)
+    for i, model in enumerate(models):
+        accumulate_twice(model, x)
         for rank in range(2):
-            actual = torch.load(tmp_path / f"{i}-{rank}.pt")
-            assert_same_gradients(actual, gradients(grid), "processes", "processes")
+            assert_same_gradients(torch.load(tmp_path / f"{i}-{rank}.pt"), gradients(model), "processes", "processes")
