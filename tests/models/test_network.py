@@ -1,11 +1,14 @@
 """The networks: what they return, that both memory settings are one function, and timm's interface."""
 
+from operator import mul
+
 import pytest
 import torch
 from helpers import assert_same_gradients, gradients, relative_error
 from torch import nn
 
 from trevsnn import create_model, intermediate_supervision_loss, list_models
+from trevsnn.analysis.memory import peak_bytes
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,25 @@ def test_every_named_network_is_bit_identical_in_both_memory_settings(name):
         intermediate_supervision_loss(model(x), torch.tensor([0, 1]), 0.1).backward()
         found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
     assert_same_gradients(found["reversible"], found["stored"])
+
+
+def test_one_more_step_costs_a_network_two_bits_per_key_neuron(build):
+    """The decays are per step and one half, as in the published networks."""
+    batch, size = 8, 64
+    images, labels = torch.randn(batch, 3, size, size), torch.zeros(batch, dtype=torch.long)
+
+    def peak(memory, timesteps):
+        model = build(memory=memory, timesteps=timesteps, aux_heads=False)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+        return peak_bytes(lambda: intermediate_supervision_loss(model(images), labels).backward())
+
+    pixels = [(size // 4) ** 2, (size // 8) ** 2, (size // 16) ** 2, (size // 16) ** 2]
+    key_neurons = batch * sum(map(mul, (8, 8, 12, 12), pixels))
+    step = (peak("reversible", 8) - peak("reversible", 4)) / 4
+    kept_by_cells = 4 * 6 * 1024  # random state, batch statistics and scalars, whatever the batch
+    assert key_neurons / 4 <= step <= key_neurons / 4 + kept_by_cells
+    assert (peak("stored", 8) - peak("stored", 4)) / 4 >= 40 * step
 
 
 def test_training_returns_every_head_and_inference_the_deployed_one(build, images):

@@ -31,7 +31,7 @@ _train = App(name="train", config=settings_from_file, default_parameter=_PARAMET
 _train.default(train_run)
 app.command(_train)
 app.command(evaluate_run, name="eval")
-app.command(predict_images, name="predict")
+app.command(predict_images, name="predict", usage="Usage: trevsnn predict [OPTIONS] RUN IMAGES...\n")
 app.command(models)
 app.command(convert)
 
