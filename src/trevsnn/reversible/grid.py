@@ -7,9 +7,9 @@
 The grid is an ordinary autograd graph in either memory setting. `"stored"` is that graph as PyTorch
 builds it: O(L x T) floats. `"reversible"` keeps the same graph but of every cell saves only the 2-bit
 codes of the spikes it received, and runs the cell again in the backward pass: O(L) floats, plus T x 2 bits
-per key neuron and the rare anchors of `trevsnn.reversible.decay`. A cell receives spikes, never h, and a
+per key neuron and the anchors of `trevsnn.reversible.decay`. A cell receives spikes, never h, and a
 code holds its neuron's spike and surrogate gradient without loss, so the second run repeats the first and
-all gradients are those of `"stored"`, bit for bit; only alpha's is computed another way, to about 1e-6.
+all gradients are those of `"stored"`, bit for bit; only alpha's is computed another way, within 1e-5.
 
 Source: Hu et al., ICML 2024, equation of the multi-level temporal-reversible update.
 """
