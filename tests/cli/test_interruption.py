@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -20,22 +21,38 @@ TRAIN = ["train", "digits", *OPTIONS]
 PATIENCE = 120  # seconds
 
 
-def start(*tokens):
-    # one thread: the runs compared may share their cores with other work
-    return subprocess.Popen(
-        [sys.executable, "-m", "trevsnn", *map(str, tokens)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture
+def start():
+    """Starts a command line in a process of its own, which does not outlive the test."""
+    with ExitStack() as processes:
+
+        def start(*tokens):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trevsnn", *map(str, tokens)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},  # the runs compared may share their cores with other work
+                # a shell that started the tests in the background has them, and so this process, ignore Ctrl-C
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
+
+        yield start
 
 
-def finish(*tokens):
-    process = start(*tokens)
-    output, error = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, error
-    return output
+@pytest.fixture
+def finish(start):
+    """Runs a command line to its end."""
+
+    def finish(*tokens):
+        process = start(*tokens)
+        _, error = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, error
+
+    return finish
 
 
 def wait_for_epochs(run, process, epochs):
@@ -46,7 +63,7 @@ def wait_for_epochs(run, process, epochs):
         time.sleep(0.01)
 
 
-def test_killed_and_resumed_run_equals_one_that_never_stopped(tmp_path):
+def test_killed_and_resumed_run_equals_one_that_never_stopped(tmp_path, start, finish):
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
     finish(*TRAIN, "--epochs", 4, "--output", whole.path)
 
@@ -64,7 +81,7 @@ def test_killed_and_resumed_run_equals_one_that_never_stopped(tmp_path):
     assert all(torch.equal(value, expected[name]) for name, value in actual.items())
 
 
-def test_interrupt_says_how_to_continue(tmp_path):
+def test_interrupt_says_how_to_continue(tmp_path, start):
     run = RunFolder(tmp_path / "run")
     process = start(*TRAIN, "--epochs", 1000, "--output", run.path)
     wait_for_epochs(run, process, 1)
