@@ -62,7 +62,7 @@ def trevsnn_small(pretrained: bool = False, **options: Any) -> TRevSNN:
 @register_model
 def trevsnn_digits(pretrained: bool = False, **options: Any) -> TRevSNN:
     """A small T-RevSNN for grey 32 x 32 images of handwritten digits."""
-    return _build("trevsnn_digits", pretrained, **{"channels": (16, 32, 64, 96), "kernel_size": 3, **options})
+    return _build("trevsnn_digits", pretrained, **{"channels": (24, 48, 96, 128), "kernel_size": 3, **options})
 
 
 def list_models() -> list[str]:
