@@ -70,7 +70,7 @@ def _train_epochs(
     from torch.utils.tensorboard import SummaryWriter  # slow to import
 
     config, done = learner.config, len(history)
-    writer = SummaryWriter(str(run.events), purge_step=done + 1 if done else None)
+    writer = SummaryWriter(str(run.events), purge_step=done + 1)
     with ProgressReporter(config.epochs, learner.steps_per_epoch, done, console) as reporter:
         try:
             for epoch in range(done + 1, config.epochs + 1):

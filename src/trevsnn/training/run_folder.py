@@ -64,12 +64,15 @@ class RunFolder:
 
         folder = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"run folder {str(self.path)!r} is in use by another training; wait, or stop it"
+                ) from error
+            except OSError:
+                pass  # a file system without locks
             yield
-        except BlockingIOError as error:
-            raise ValueError(
-                f"run folder {str(self.path)!r} is in use by another training; wait, or stop it"
-            ) from error
         finally:
             os.close(folder)
 
