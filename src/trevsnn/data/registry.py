@@ -1,10 +1,10 @@
 """Data sets by name."""
 
-import difflib
 from collections.abc import Callable
 
 from trevsnn.data.dataset import ImageDataset
 from trevsnn.data.digits import digits
+from trevsnn.suggest import suggest
 
 _DATASETS: dict[str, Callable[[], ImageDataset]] = {"digits": digits}
 
@@ -21,7 +21,5 @@ def load_dataset(name: str) -> ImageDataset:
         ValueError: for an unknown name; the message has the nearest right one.
     """
     if name not in _DATASETS:
-        close = difflib.get_close_matches(name, list_datasets(), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(list_datasets())}"
-        raise ValueError(f"dataset {name!r} is unknown; {hint}")
+        raise ValueError(f"dataset {name!r} is unknown; {suggest(name, list_datasets())}")
     return _DATASETS[name]()

@@ -1,6 +1,5 @@
 """The named networks, registered with timm: `create_model` here and `timm.create_model` build the same."""
 
-import difflib
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +9,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.network import TRevSNN
+from trevsnn.suggest import suggest
 
 __all__ = ["create_model", "list_models", "trevsnn_digits", "trevsnn_small", "trevsnn_tiny"]
 
@@ -86,16 +86,11 @@ def create_model(name: str, **options: Any) -> TRevSNN:
         2
     """
     if name not in list_models():
-        raise ValueError(f"model {name!r} is unknown{_nearest(name, list_models())}")
+        raise ValueError(f"model {name!r} is unknown; {suggest(name, list_models())}")
     known = [field.name for field in fields(NetworkConfig)]
     for option in options:
         if option not in known:
-            raise ValueError(f"{option!r} is not an option of {name}{_nearest(option, known)}")
+            raise ValueError(f"{option!r} is not an option of {name}; {suggest(option, known)}")
     model = timm.create_model(name, **{key: value for key, value in options.items() if value is not None})
     assert isinstance(model, TRevSNN)
     return model
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(known)}"

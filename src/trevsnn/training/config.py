@@ -1,6 +1,5 @@
 """Everything that decides how a run comes out, in one readable, re-runnable file."""
 
-import difflib
 import math
 import tomllib
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from typing import Annotated, Any, Literal, get_args
 import tomli_w
 from cyclopts import Parameter
 
-from trevsnn.models.config import InputEncoding
+from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
+from trevsnn.suggest import suggest
 
 
 def _parse_whole(_: Any, tokens: Sequence[Any]) -> int:
@@ -113,17 +113,7 @@ class TrainConfig:
     @property
     def model_options(self) -> dict[str, Any]:
         """The options of `create_model` that are set."""
-        names = (
-            "timesteps",
-            "channels",
-            "kernel_size",
-            "depth",
-            "input_encoding",
-            "aux_heads",
-            "memory",
-            "drop_rate",
-            "drop_path_rate",
-        )
+        names = [field.name for field in fields(NetworkConfig) if hasattr(self, field.name)]
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
@@ -149,9 +139,7 @@ def load_config(path: str | Path) -> tuple[str | None, dict[str, Any]]:
     known = [field.name for field in fields(TrainConfig)]
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
-            raise ValueError(f"config {str(path)!r} has the unknown field {name!r}; {hint}")
+            raise ValueError(f"config {str(path)!r} has the unknown field {name!r}; {suggest(name, known)}")
     return dataset, values
 
 
