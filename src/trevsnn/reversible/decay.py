@@ -13,8 +13,9 @@ channels). f[t] is recomputed in the backward pass anyway, and one of two taps o
 - **one alpha per step**: h[t-1] = (h[t] - f[t]) / alpha[t], from the last step downwards. Each step multiplies
   the error by 1 / alpha[t], so the forward pass runs the recursion a second time in float64 (the shadow) and
   the reconstruction starts from that: at alpha = 0.5 it keeps more than fp32's precision for some thirty
-  steps. Where it would not, in channels with a tiny alpha or a long time, the true h[t-1] was kept in the
-  forward pass (an anchor) and replaces the reconstruction.
+  steps. Where it would not, in channels with a tiny alpha or a long time, the shadow's h[t-1] was kept in the
+  forward pass (an anchor) and replaces the reconstruction. An anchor is not the fp32 h, whose rounding the
+  steps before it would amplify.
 
 Both run one buffer (G, or h) backwards through time. It travels as the "gradient" of a token, a zero
 that takes no memory, handed from the tap of step t to the tap of step t-1: no state outside autograd, so
@@ -80,7 +81,7 @@ def shadow_leak(alpha: Tensor, shadow: Tensor | None, f: Tensor) -> Tensor:
 
 
 def anchor_channels(alphas: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
-    """For each step t, the channels whose true h[t-1] must be kept (indices, on CPU; None: no channel).
+    """For each step t, the channels whose h[t-1] must be kept (indices, on CPU; None: no channel).
 
     Two errors grow away from an anchor: forwards in time the rounding of h itself, which the shadow does
     not follow, and backwards the rounding of the reconstruction, amplified by 1 / alpha.
