@@ -1,11 +1,13 @@
 import re
 from dataclasses import fields
+from typing import get_args
 
 import pytest
 import torch
 
 from trevsnn import create_model
 from trevsnn.models import NetworkConfig
+from trevsnn.reversible import Memory
 
 # For each field a value under which the network is another one.
 OTHER = {
@@ -19,6 +21,7 @@ OTHER = {
     "aux_heads": False,
     "drop_rate": 0.5,
     "drop_path_rate": 0.5,
+    "slices": 1,  # the order of sums
 }
 
 
@@ -38,7 +41,8 @@ def differ(a, b):
     )
 
 
-def test_every_field_has_an_effect(build, images):
+def test_every_field_has_an_effect(build, images, monkeypatch):
+    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
     assert {field.name for field in fields(NetworkConfig)} == OTHER.keys() | {"memory"}
     reference = outcome(build(), images)
     assert not differ(reference, outcome(build(), images))
@@ -47,7 +51,7 @@ def test_every_field_has_an_effect(build, images):
 
 
 def test_memory_reaches_the_engine(build):
-    for memory in ("stored", "reversible"):
+    for memory in get_args(Memory):
         assert build(memory=memory).grid.memory == memory
 
 
@@ -97,7 +101,7 @@ def test_a_fixed_depth_costs_the_same_for_any_number_of_steps():
         ({"input_encoding": "split"}, "input_encoding='split' must be 'shared' or 'grouped'"),
         ({"input_encoding": "grouped", "timesteps": 3}, "choose a multiple of 3"),
         ({"aux_heads": "no"}, "aux_heads='no' must be True or False"),
-        ({"memory": "none"}, "memory='none' is unknown; choose from reversible, stored"),
+        ({"memory": "none"}, "memory='none' is unknown; choose from reversible, packed, stored"),
         ({"drop_rate": 1.0}, "drop_rate=1.0"),
         ({"drop_path_rate": -0.1}, "drop_path_rate=-0.1"),
         ({"drop_rate": "much"}, "drop_rate='much'"),

@@ -1,6 +1,7 @@
-"""The networks: what they return, that both memory settings are one function, and timm's interface."""
+"""The networks: what they return, that all memory settings are one function, and timm's interface."""
 
 from operator import mul
+from typing import get_args
 
 import pytest
 import torch
@@ -9,12 +10,15 @@ from torch import nn
 
 from trevsnn import create_model, intermediate_supervision_loss, list_models
 from trevsnn.analysis.memory import peak_bytes
+from trevsnn.reversible import Memory
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {},
+        {"slices": 1},
+        {"slices": 2},
         {"timesteps": 1},
         {"timesteps": 8, "depth": 8},
         {"timesteps": 5, "depth": 3, "aux_heads": False},
@@ -26,9 +30,10 @@ from trevsnn.analysis.memory import peak_bytes
     ids=str,
 )
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_both_memory_settings_are_bit_identical(build, options, training, images):
+def test_all_memory_settings_are_bit_identical(build, options, training, images, monkeypatch):
+    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)  # cut even these small maps
     images, results = torch.cat([images] * 2, dim=2).repeat(1, 1, 1, 2), []  # 64 x 64
-    for memory in ("stored", "reversible"):
+    for memory in ("stored", "packed", "reversible"):
         model, x = build(memory=memory, **options).train(training), images.clone().requires_grad_()
         torch.manual_seed(1)
         outputs = model(x)
@@ -36,22 +41,24 @@ def test_both_memory_settings_are_bit_identical(build, options, training, images
         outputs = outputs if isinstance(outputs, list) else [outputs]
         found = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
         results.append((outputs, found, dict(model.named_buffers())))
-    (stored, expected, buffers), (reversible, actual, replayed) = results
-    assert all(torch.equal(a, b) for a, b in zip(reversible, stored, strict=True))
-    assert all(torch.equal(buffer, buffers[name]) for name, buffer in replayed.items())
-    assert_same_gradients(actual, expected)
+    (stored, expected, buffers), *others = results
+    for (outputs, actual, replayed), decays in zip(others, (None, "decay"), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(outputs, stored, strict=True))
+        assert all(torch.equal(buffer, buffers[name]) for name, buffer in replayed.items())
+        assert_same_gradients(actual, expected, decays)
 
 
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.slow
-def test_every_named_network_is_bit_identical_in_both_memory_settings(name):
+def test_every_named_network_is_bit_identical_in_all_memory_settings(name):
     found = {}
-    for memory in ("stored", "reversible"):
+    for memory in get_args(Memory):
         torch.manual_seed(0)
         model = create_model(name, memory=memory, num_classes=10)
         x = torch.randn(2, model.config.in_chans, 64, 64).requires_grad_()
         intermediate_supervision_loss(model(x), torch.tensor([0, 1]), 0.1).backward()
         found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
+    assert_same_gradients(found["packed"], found["stored"], decays=None)
     assert_same_gradients(found["reversible"], found["stored"])
 
 
@@ -182,7 +189,7 @@ def test_inputs_that_do_not_fit_are_refused(build, shape, message):
         build()(torch.randn(shape))
 
 
-@pytest.mark.parametrize("memory", ["stored", "reversible"])
+@pytest.mark.parametrize("memory", get_args(Memory))
 def test_bfloat16_autocast_trains_with_float32_decisions(build, images, memory):
     model = build(memory=memory)
     with torch.autocast("cpu", torch.bfloat16):
@@ -194,13 +201,14 @@ def test_bfloat16_autocast_trains_with_float32_decisions(build, images, memory):
 def test_frozen_stem_and_early_steps(build, images):
     """Transfer learning: what is frozen has no gradient, all else has the same."""
     results = {}
-    for memory in ("stored", "reversible"):
+    for memory in get_args(Memory):
         model = build(memory=memory)
         for name, p in model.named_parameters():
             p.requires_grad_(not name.startswith(("stem.", "grid.cells.0.", "grid.decays.1.")))
         intermediate_supervision_loss(model(images), torch.tensor([0, 1, 2])).backward()
         results[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model).items()}
     assert results["stored"]["stem.conv1.weight"] is None
+    assert_same_gradients(results["packed"], results["stored"], decays=None)
     assert_same_gradients(results["reversible"], results["stored"])
 
 

@@ -3,6 +3,7 @@
 import math
 import pickle
 from copy import deepcopy
+from typing import get_args
 
 import pytest
 import torch
@@ -25,10 +26,10 @@ from torch import nn
 from torch.func import functional_call
 
 from trevsnn import create_model
-from trevsnn.reversible import ReversibleGrid
+from trevsnn.reversible import Memory, ReversibleGrid
 
 per_step = pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
-both_settings = pytest.mark.parametrize("memory", ["stored", "reversible"])
+every_setting = pytest.mark.parametrize("memory", get_args(Memory))
 
 
 @per_step
@@ -127,14 +128,14 @@ def test_frozen_parameters_get_no_gradient_and_the_others_theirs(frozen, per_ste
     assert all((step[name] is not None) == p.requires_grad for name, p in grid.named_parameters())
 
 
-@both_settings
+@every_setting
 def test_a_wholly_frozen_grid_still_passes_the_gradient_to_its_input(memory):
     grid, x = make_grid("linear", 3, memory=memory).requires_grad_(False), make_input().requires_grad_()
     weighted_sum(grid(x, everything)).backward()
     assert torch.equal(x.grad, train_step(make_grid("linear", 3), make_input(), "stored").gradients["input.0"])
 
 
-@both_settings
+@every_setting
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_outputs_without_gradient_are_the_same_and_keep_no_graph(context, memory):
     grid, x = make_grid("batchnorm", 3, memory=memory), make_input("batchnorm")
@@ -166,7 +167,7 @@ def test_a_deep_copy_is_independent_and_gives_the_same_gradients(per_step):
 
 
 @per_step
-@both_settings
+@every_setting
 def test_a_pickled_grid_is_the_same_grid(memory, per_step):
     grid = make_grid("linear", 3, decay="mixed", reuse_cells=True, per_step=per_step, memory=memory)
     copy = pickle.loads(pickle.dumps(grid))
@@ -233,7 +234,7 @@ def test_membrane_potentials_stay_in_float32_under_autocast():
     assert set(seen) == {torch.float32}
 
 
-@both_settings
+@every_setting
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("cell", ["linear", "conv"])
 @pytest.mark.parametrize("timesteps", [1, 4])
@@ -286,7 +287,7 @@ def test_a_decay_that_is_none_is_refused(decays, message):
         ReversibleGrid(linear_rows(2, 2, 2), decays)
 
 
-@both_settings
+@every_setting
 def test_a_decay_of_another_width_than_its_cell_is_refused(memory):
     grid = ReversibleGrid(linear_rows(1, 1), [nn.Parameter(torch.ones(4))], memory=memory)
     with pytest.raises(ValueError, match=r"a decay of 4 channels does not fit its cell, which returns \(3, 5\)"):
@@ -295,7 +296,7 @@ def test_a_decay_of_another_width_than_its_cell_is_refused(memory):
 
 @pytest.mark.parametrize("memory", ["", "Stored", "checkpoint", None])
 def test_an_unknown_memory_setting_is_refused_with_the_choices(memory):
-    match = rf"memory={memory!r} is unknown; choose from reversible, stored"
+    match = rf"memory={memory!r} is unknown; choose from reversible, packed, stored"
     with pytest.raises(ValueError, match=match):
         ReversibleGrid(linear_rows(1), [0.5], memory=memory)
     grid = ReversibleGrid(linear_rows(1), [0.5])
@@ -304,7 +305,7 @@ def test_an_unknown_memory_setting_is_refused_with_the_choices(memory):
     assert grid.memory == "reversible"
 
 
-@both_settings
+@every_setting
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_a_wrong_number_of_inputs_is_refused(count, memory):
     with pytest.raises(ValueError, match=f"inputs holds {count} tensors, but the grid has 3 timesteps"):

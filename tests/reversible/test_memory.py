@@ -31,7 +31,7 @@ def slope(memory, first, last, **options):
     return (peak(memory, last, **options) - peak(memory, first, **options)) / (last - first)
 
 
-@pytest.mark.parametrize("decay", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("decay", [1.0, 0.5, 0.2])
 @pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
 @pytest.mark.parametrize("cell", ["batchnorm", "dropout"])
 def test_one_more_step_costs_two_bits_per_key_neuron(cell, per_step, decay):
@@ -45,9 +45,9 @@ def test_stored_memory_grows_linearly_and_forty_times_faster():
     assert late >= 40 * slope("reversible", 4, 8)
 
 
-def test_a_tiny_decay_per_step_costs_an_anchor_every_fifth_step_and_no_more():
-    cost = slope("reversible", 10, 20, per_step=True, decay=0.01)
-    anchors = 8 * KEY_NEURONS / 5  # in float64
+def test_a_tiny_decay_per_step_costs_an_anchor_every_third_step_and_no_more():
+    cost = slope("reversible", 9, 18, per_step=True, decay=0.01)
+    anchors = 6 * KEY_NEURONS / 3  # 6 bytes each
     assert anchors <= cost <= anchors + KEY_NEURONS / 4 + LEVELS * CELL_OVERHEAD
 
 

@@ -1,12 +1,14 @@
 """Cells that run twice behave as if they had run once."""
 
+from typing import get_args
+
 import pytest
 import torch
 from helpers import ConvCell, LinearCell, assert_memory_settings_agree, clone, everything, make_grid, make_input
 from timm.layers import DropPath
 from torch import nn
 
-from trevsnn.reversible import ReplayableModule, ReversibleGrid, recompute
+from trevsnn.reversible import Memory, ReplayableModule, ReversibleGrid, recompute
 
 
 def normalised(momentum=0.1):
@@ -28,7 +30,7 @@ def test_batch_statistics_after_a_step_are_those_of_one_forward_pass(momentum):
 
 
 @pytest.mark.parametrize("reuse_cells", [False, True])
-@pytest.mark.parametrize("memory", ["stored", "reversible"])
+@pytest.mark.parametrize("memory", get_args(Memory))
 def test_batch_statistics_of_a_grid_move_once_per_use(memory, reuse_cells):
     grid = make_grid("batchnorm", 3, reuse_cells=reuse_cells, memory=memory)
     forward_only = clone(grid, memory)

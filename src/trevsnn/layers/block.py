@@ -3,24 +3,22 @@
     x + gamma * dw2(pw2(spike(pw1(dw1(spike(x))))))        x: (N, C, H, W), membrane potential
 
 dw is a k x k depth-wise convolution with bias, pw a 1 x 1 convolution with scaled weight standardisation
-(C -> 4C and 4C -> C). gamma is a learned scale per channel (ReZero-like). Its two neurons are turned off in
-time: they keep no membrane potential from one step to the next.
+(C -> 4C and 4C -> C). gamma is a learned scale per channel (ReZero-like), applied to the weights of dw2. The two
+neurons of the block are turned off in time: they keep no membrane potential from one step to the next.
 
 Source: Hu et al., ICML 2024, and the authors' public code.
 """
 
+from collections.abc import Sequence
+
 import torch
-from timm.layers import DropPath, ScaledStdConv2d
+from timm.layers import DropPath
 from torch import Tensor, nn
 
-from trevsnn.neurons import spike
+from trevsnn.layers.convolution import Depthwise, StandardisedConvolution
+from trevsnn.neurons import cheap, spike
 
 EXPANSION = 4
-
-
-def depthwise(channels: int, kernel_size: int) -> nn.Conv2d:
-    """k x k convolution of each channel by itself, same size, with bias."""
-    return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
 
 
 class BlockTail(nn.Module):
@@ -28,11 +26,16 @@ class BlockTail(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int):
         super().__init__()
-        self.pointwise = ScaledStdConv2d(EXPANSION * channels, channels, 1)
-        self.depthwise = depthwise(channels, kernel_size)
+        self.pointwise = StandardisedConvolution(EXPANSION * channels, channels, 1)
+        self.depthwise = Depthwise(channels, kernel_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.depthwise(self.pointwise(x))
+    def weights(self) -> tuple[Tensor, ...]:
+        """Weights and biases as they are applied."""
+        return *self.pointwise.weights(), *self.depthwise.weights()
+
+    def forward(self, x: Tensor, *weights: Tensor) -> Tensor:
+        weights = weights or self.weights()
+        return self.depthwise(self.pointwise(x, *weights[:2]), *weights[2:])
 
 
 class SpikingBlock(nn.Module):
@@ -46,16 +49,34 @@ class SpikingBlock(nn.Module):
         drop_path: probability of dropping the residual branch of a sample in training.
     """
 
+    WEIGHTS = 8  # how many `weights` returns
+
     def __init__(self, channels: int, kernel_size: int, shared_tail: BlockTail | None = None, drop_path: float = 0.0):
         super().__init__()
-        self.depthwise = depthwise(channels, kernel_size)
-        self.pointwise = ScaledStdConv2d(channels, EXPANSION * channels, 1)
+        self.depthwise = Depthwise(channels, kernel_size)
+        self.pointwise = StandardisedConvolution(channels, EXPANSION * channels, 1)
         self.tail = shared_tail or BlockTail(channels, kernel_size)
         self.gamma = nn.Parameter(torch.ones(channels)) if shared_tail is None else None
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        branch = self.tail(spike(self.pointwise(self.depthwise(spike(x)))))
-        if self.gamma is not None:
-            branch = branch * self.gamma.reshape(-1, 1, 1)
-        return x + self.drop_path(branch)
+    def weights(self) -> tuple[Tensor, ...]:
+        """Weights and biases of the four convolutions as they are applied, gamma included."""
+        weights = *self.depthwise.weights(), *self.pointwise.weights(), *self.tail.weights()
+        if self.gamma is None:
+            return weights
+        *others, weight, bias = weights
+        return *others, weight * self.gamma.reshape(-1, 1, 1, 1), bias * self.gamma
+
+    def branch_scale(self, x: Tensor) -> Tensor | None:
+        """What the residual branch of each sample of x is multiplied with, (N, 1, 1, 1); None for 1."""
+        if not self.training or isinstance(self.drop_path, nn.Identity):
+            return None
+        return self.drop_path(x.new_ones(len(x), *[1] * (x.dim() - 1)))
+
+    def forward(self, x: Tensor, weights: Sequence[Tensor] = (), scale: Tensor | None = None) -> Tensor:
+        """Args: what `weights` and `branch_scale` return; without weights, the block calls them itself."""
+        if not weights:
+            weights, scale = self.weights(), self.branch_scale(x)
+        u = cheap(self.depthwise, spike(x), *weights[:2])
+        branch = self.tail(spike(self.pointwise(u, *weights[2:4])), *weights[4:])
+        return x + (branch if scale is None else branch * scale)

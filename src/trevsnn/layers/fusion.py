@@ -34,11 +34,18 @@ class Fusion(nn.Module):
         self.down = down
         self.up = up
 
+    def parts(self, below: Tensor, above: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """down(below), and up(above) in its own resolution (None where there is no such input)."""
+        return self.down(below), None if self.up is None else self.up(above)
+
+    @staticmethod
+    def join(down: Tensor, up: Tensor | None) -> Tensor:
+        """The sum of the two parts."""
+        if up is None:
+            return down
+        if up.shape[-2:] != down.shape[-2:]:
+            up = interpolate(up, size=down.shape[-2:], mode="nearest")
+        return down + up
+
     def forward(self, below: Tensor, above: Tensor | None = None) -> Tensor:
-        x = self.down(below)
-        if self.up is None:
-            return x
-        feedback = self.up(above)
-        if feedback.shape[-2:] != x.shape[-2:]:
-            feedback = interpolate(feedback, size=x.shape[-2:], mode="nearest")
-        return x + feedback
+        return self.join(*self.parts(below, above))

@@ -1,8 +1,9 @@
 """Classifiers on the spatial mean of the last level, (N, C, 1, 1) -> (N, num_classes)."""
 
-from timm.layers import ScaledStdConv2d
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
+
+from trevsnn.layers.convolution import StandardisedConvolution
 
 
 class AuxiliaryHead(nn.Module):
@@ -10,7 +11,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, channels: int, num_classes: int):
         super().__init__()
-        self.linear = ScaledStdConv2d(channels, num_classes, 1)
+        self.linear = StandardisedConvolution(channels, num_classes, 1)
 
     def forward(self, pooled: Tensor) -> Tensor:
         return self.linear(pooled).flatten(1)
@@ -24,8 +25,8 @@ class SpikeHead(nn.Module):
 
     def __init__(self, channels: int, num_classes: int):
         super().__init__()
-        self.linear1 = ScaledStdConv2d(channels, num_classes, 1)
-        self.linear2 = ScaledStdConv2d(num_classes, num_classes, 1)
+        self.linear1 = StandardisedConvolution(channels, num_classes, 1)
+        self.linear2 = StandardisedConvolution(num_classes, num_classes, 1)
         self.negative_slope = 1.0
 
     def forward(self, pooled: Tensor) -> Tensor:

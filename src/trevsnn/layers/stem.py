@@ -3,11 +3,17 @@
 from itertools import product
 
 import torch
-from timm.layers import ScaledStdConv2d
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, leaky_relu, pad
 
+from trevsnn.layers.convolution import StandardisedConvolution
+
 STRIDE = 4
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """x in the layout in which the network computes, as depth-wise convolutions are faster in it."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class Stem(nn.Module):
@@ -18,12 +24,12 @@ class Stem(nn.Module):
 
     def __init__(self, in_chans: int, channels: int):
         super().__init__()
-        self.conv1 = ScaledStdConv2d(in_chans, channels, 7, stride=2, padding=3)
-        self.conv2 = ScaledStdConv2d(channels, channels, 3, stride=2, padding=1)
+        self.conv1 = StandardisedConvolution(in_chans, channels, 7, stride=2, padding=3)
+        self.conv2 = StandardisedConvolution(channels, channels, 3, stride=2, padding=1)
         self.negative_slope = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(x)
+        x = self.conv1(channels_last(x))
         if self.negative_slope != 1.0:
             x = leaky_relu(x, self.negative_slope)
         return self.conv2(x)
@@ -50,7 +56,7 @@ class FoldedStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         along_rows, along_columns = (self._segments(size) for size in x.shape[-2:])
-        x = pad(x, [self.padding] * 4)
+        x = pad(channels_last(x), [self.padding] * 4)
         out = self.parts["all_all"](x)
         for rows, columns in product(along_rows, along_columns):
             if (rows, columns) != ("all", "all"):

@@ -36,7 +36,11 @@ class NetworkConfig:
     aux_heads: bool = True
     """Intermediate supervision in training: min(4, T) evenly spaced classifiers, the last after step T."""
     memory: Memory = "reversible"
-    """What a training step keeps: "reversible" (2-bit codes, cells run again) or "stored" (everything)."""
+    """What a training step keeps: "reversible" (2-bit codes of the key neurons; cells run again), "packed" (bits in
+    place of spikes; hardly anything runs again) or "stored" (everything)."""
+    slices: int = 16
+    """In how many slices of the batch, at most, a cell runs its blocks, in every memory setting; 1 for the whole batch
+    at once. Small maps are not sliced. Numbers of slices differ in the order in which weight gradients are summed."""
     drop_rate: float = 0.0
     """Dropout before the classifiers, 0 to 1."""
     drop_path_rate: float = 0.0
@@ -68,6 +72,7 @@ class NetworkConfig:
         if not isinstance(self.aux_heads, bool):
             raise ValueError(f"aux_heads={self.aux_heads!r} must be True or False")
         check_memory(self.memory)
+        _check_count("slices", self.slices, 1)
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)
             if not isinstance(rate, (int, float)) or not 0 <= rate < 1:

@@ -12,12 +12,18 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from timm.layers import ScaledStdConv2d
 from torch import nn
-from torch.nn.functional import batch_norm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from trevsnn.layers import ConvNorm, FoldedStem, SpikeHead, SpikingBlock, Stem
+from trevsnn.layers import (
+    ConvNorm,
+    Convolution,
+    FoldedStem,
+    SpikeHead,
+    SpikingBlock,
+    StandardisedConvolution,
+    Stem,
+)
 
 if TYPE_CHECKING:
     from trevsnn.models.network import TRevSNN
@@ -60,7 +66,7 @@ def _bake(module: nn.Module) -> None:
     A module shared by several parents stays shared: it is replaced inside the module that all of them hold.
     """
     for name, child in module.named_children():
-        if isinstance(child, ScaledStdConv2d):
+        if isinstance(child, StandardisedConvolution):
             setattr(module, name, _plain(child))
         elif isinstance(child, ConvNorm):
             dtype = child.conv.weight.dtype
@@ -69,20 +75,12 @@ def _bake(module: nn.Module) -> None:
             _bake(child)
 
 
-def _plain(conv: ScaledStdConv2d) -> nn.Conv2d:
-    """conv with its weight standardised once, by the operator that timm standardises it with."""
-    weight = batch_norm(
-        conv.weight.reshape(1, conv.out_channels, -1),
-        None,
-        None,
-        weight=(conv.gain * conv.scale).view(-1),
-        training=True,
-        momentum=0.0,
-        eps=conv.eps,
-    ).reshape_as(conv.weight)
+def _plain(conv: StandardisedConvolution) -> Convolution:
+    """conv with its weight standardised once."""
+    weight, bias = conv.weights()
     shape: Any = conv.kernel_size, conv.stride, conv.padding
-    plain = nn.Conv2d(conv.in_channels, conv.out_channels, *shape, device="meta")
-    plain.weight, plain.bias = nn.Parameter(weight.detach()), conv.bias
+    plain = Convolution(conv.in_channels, conv.out_channels, *shape, device="meta")
+    plain.weight, plain.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
     return plain
 
 

@@ -8,34 +8,64 @@ O(1) Inference Cost", ICML 2024.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import mul
 from typing import Any
 
 import torch
-from timm.layers import ScaledStdConv2d
 from torch import Tensor, nn
 
-from trevsnn.layers import AuxiliaryHead, BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, Stem
+from trevsnn.layers import (
+    AuxiliaryHead,
+    BlockTail,
+    ConvNorm,
+    FoldedStem,
+    Fusion,
+    SpikeHead,
+    SpikingBlock,
+    StandardisedConvolution,
+    Stem,
+)
 from trevsnn.layers.stem import STRIDE
 from trevsnn.models.config import NetworkConfig
-from trevsnn.reversible import ReplayableModule, ReversibleGrid, StepState, recompute
+from trevsnn.reversible import ReplayableModule, ReversibleGrid, Sliced, StepState, recompute
 
 INITIAL_DECAY = 0.5
 
 
-class Cell(nn.Module):
-    """What level l adds to its membrane potential at step t: the fused inputs through a chain of blocks."""
+MIN_SLICE = 2**16
+"""Values of a map below which a slice of the batch is not worth cutting."""
 
-    def __init__(self, fusion: Fusion, blocks: Sequence[SpikingBlock]):
+
+class Cell(nn.Module):
+    """What level l adds to its membrane potential at step t: the fused inputs through a chain of blocks.
+
+    Fusion has batch statistics; the blocks treat every sample by itself and run in slices of the batch.
+    """
+
+    def __init__(self, fusion: Fusion, blocks: Sequence[SpikingBlock], slices: int):
         super().__init__()
         self.fusion = fusion
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.ModuleList(blocks)
+        self.slices = slices
 
-    def forward(self, below: Tensor, above: Tensor | None = None) -> Tensor:
-        return self.blocks(self.fusion(below, above))
+    def forward(self, below: Tensor, above: Tensor | None = None) -> Sliced:
+        down, up = self.fusion.parts(below, above)
+        blocks: Iterable[SpikingBlock] = self.blocks  # type: ignore[assignment]
+        scales = [block.branch_scale(down) for block in blocks]
+        weights = [weight for block in blocks for weight in block.weights()]
+        size = max(math.ceil(len(down) / self.slices), math.ceil(MIN_SLICE / down[:1].numel()))
+        return Sliced(self._finish, [down, up, *scales], weights, size)
+
+    def _finish(self, samples: Sequence[Tensor | None], shared: Sequence[Tensor]) -> Tensor:
+        down, up, *scales = samples
+        assert down is not None, "as forward gives it"
+        x, weights = Fusion.join(down, up), iter(shared)
+        for block, scale in zip(self.blocks, scales, strict=True):
+            x = block(x, list(islice(weights, SpikingBlock.WEIGHTS)), scale)
+        return x
 
 
 class TRevSNN(nn.Module):
@@ -71,7 +101,7 @@ class TRevSNN(nn.Module):
         return self.config.num_classes
 
     def set_memory(self, memory: str) -> None:
-        """Choose what a training step keeps: `"reversible"` or `"stored"`; the gradients are the same.
+        """Choose what a training step keeps: `"reversible"`, `"packed"` or `"stored"`; the gradients are the same.
 
         Raises:
             ValueError: for another name.
@@ -138,7 +168,7 @@ class TRevSNN(nn.Module):
 
     def _run(self, x: Tensor, readout=None) -> list[Tensor]:
         self._check_input(x)
-        if self.grid.memory == "reversible" and torch.is_grad_enabled():
+        if self.grid.memory != "stored" and torch.is_grad_enabled():
             x = recompute(ReplayableModule(self.stem), x)
         else:
             x = self.stem(x)
@@ -183,6 +213,7 @@ def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
                         SpikingBlock(channels, config.kernel_size, tails[level][i // 2] if i % 2 else None, rates[i])
                         for i in range(blocks)
                     ],
+                    config.slices,
                 )
             )
         cells.append(row)
@@ -194,7 +225,7 @@ def _build_fusion(config: NetworkConfig, t: int, level: int) -> Fusion:
     if level:
         down: nn.Module = ConvNorm(channels[level - 1], channels[level], 3 if stride > 1 else 1, stride)
     elif config.input_encoding == "grouped":
-        down = ScaledStdConv2d(channels[0] // config.timesteps, channels[0], 1)
+        down = StandardisedConvolution(channels[0] // config.timesteps, channels[0], 1)
     else:
         down = nn.Identity()
     has_above = t > 0 and level + 1 < len(channels)

@@ -6,37 +6,47 @@ A neuron with membrane potential v (dimensionless) fires when v >= 0.5:
     d spike / d v := 1 if 0 <= v <= 1 else 0        (rectangular surrogate gradient)
 
 Both the spike and the "is v inside the surrogate window" bit are yes/no facts, so two bits per
-neuron are all that a backward pass ever needs to know about v (see `trevsnn.reversible.codes`).
+neuron are all that a backward pass ever needs to know about v (see `trevsnn.neurons.codes`).
 """
 
 import torch
 from torch import Tensor
 
-THRESHOLD = 0.5
-WINDOW = (0.0, 1.0)
-
-
-def fires(v: Tensor) -> Tensor:
-    """Boolean tensor of v's shape: where the membrane potential reaches the threshold."""
-    return v >= THRESHOLD
-
-
-def in_window(v: Tensor) -> Tensor:
-    """Boolean tensor of v's shape: where the surrogate gradient is 1."""
-    low, high = WINDOW
-    return (v >= low) & (v <= high)
+from trevsnn.neurons.codes import dense, pack, unpack
+from trevsnn.neurons.masks import fires, in_window
+from trevsnn.neurons.packing import keep_as, packing
 
 
 class _Spike(torch.autograd.Function):
+    """Keeps a byte per neuron: whether it was inside the window."""
+
     @staticmethod
     def forward(ctx, v):
-        ctx.save_for_backward(in_window(v))
-        return fires(v).to(v.dtype)
+        ctx.save_for_backward(in_window(v).to(torch.bool))
+        return fires(v)
 
     @staticmethod
     def backward(ctx, grad):
         (window,) = ctx.saved_tensors
-        return grad * window
+        return grad * window.view(torch.uint8)  # bool would first be converted, slowly
+
+
+class _PackedSpike(torch.autograd.Function):
+    """Keeps 2 bits per neuron. Returns the spikes and the codes."""
+
+    @staticmethod
+    def forward(ctx, v):
+        spikes, codes = pack(v)
+        ctx.save_for_backward(codes)
+        ctx.mark_non_differentiable(codes)
+        ctx.set_materialize_grads(False)
+        ctx.strides = v.stride()
+        return spikes, codes
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        (codes,) = ctx.saved_tensors
+        return None if grad is None else grad * unpack(codes, 1, grad.shape, ctx.strides, torch.uint8)
 
 
 def spike(v: Tensor) -> Tensor:
@@ -44,4 +54,11 @@ def spike(v: Tensor) -> Tensor:
 
     Source: Hu et al., ICML 2024, as their public code computes it; v = 0.5 always fires.
     """
-    return _Spike.apply(v)
+    if not (v.requires_grad and torch.is_grad_enabled()):
+        return fires(v)
+    if not packing():
+        return _Spike.apply(v)
+    v = dense(v)
+    spikes, codes = _PackedSpike.apply(v)
+    shape, strides, dtype = v.shape, v.stride(), v.dtype
+    return keep_as(spikes, lambda: unpack(codes, 0, shape, strides, dtype))

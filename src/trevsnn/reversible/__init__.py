@@ -2,5 +2,15 @@
 
 from trevsnn.reversible.grid import Memory, Readout, ReversibleGrid, StepState, check_memory
 from trevsnn.reversible.replay import ReplayableModule, recompute
+from trevsnn.reversible.slices import Sliced
 
-__all__ = ["Memory", "Readout", "ReplayableModule", "ReversibleGrid", "StepState", "check_memory", "recompute"]
+__all__ = [
+    "Memory",
+    "Readout",
+    "ReplayableModule",
+    "ReversibleGrid",
+    "Sliced",
+    "StepState",
+    "check_memory",
+    "recompute",
+]

@@ -1,9 +1,6 @@
-"""Key neurons as 2-bit codes: whether each fired, and whether it was inside the surrogate window.
+"""Key neurons as 2-bit codes on their way through autograd.
 
-Four codes share a byte: byte i holds the neurons i, i + q, i + 2q and i + 3q of the flattened tensor
-of 4q neurons (the last ones padding), so packing and unpacking are plain contiguous passes.
-
-A code travels through autograd as two tensors: `packed`, the bytes, and `token`, a zero of the
+A code travels as two tensors: `packed`, the bytes (see `trevsnn.neurons.codes`), and `token`, a zero of the
 membrane potential's shape that takes no memory (stride 0) and carries the gradient of the spikes back
 to the membrane potential. Neither holds a float per neuron.
 """
@@ -14,45 +11,13 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from trevsnn.neurons import fires, in_window
-
-_PER_BYTE = 4
-
-
-def dense(v: Tensor) -> Tensor:
-    """v itself where its elements fill one block of memory in row-major or channels-last order, else a copy."""
-    if v.is_contiguous() or (v.dim() == 4 and v.is_contiguous(memory_format=torch.channels_last)):
-        return v
-    return v.contiguous()
-
-
-def pack(v: Tensor) -> Tensor:
-    """2-bit codes of a dense tensor of membrane potentials, as ceil(v.numel() / 4) bytes."""
-    flat = v.detach().as_strided((v.numel(),), (1,))
-    quarter = -(-v.numel() // _PER_BYTE)
-    packed = torch.zeros(quarter, dtype=torch.uint8, device=v.device)
-    for k in range(_PER_BYTE):
-        part = flat[k * quarter : (k + 1) * quarter]
-        code = fires(part).to(torch.uint8) | (in_window(part).to(torch.uint8) << 1)
-        packed[: part.numel()] |= code << 2 * k
-    return packed
-
-
-def _unpack(packed: Tensor, bit: int, like: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """Bit 0 (fired) or 1 (in the window) of each code, as 0 or 1 in like's shape and dtype."""
-    out = torch.empty_strided(like.shape, strides, dtype=like.dtype, device=like.device)
-    flat = out.as_strided((out.numel(),), (1,))
-    quarter = packed.numel()
-    for k in range(_PER_BYTE):
-        part = flat[k * quarter : (k + 1) * quarter]
-        part.copy_((packed[: part.numel()] >> (2 * k + bit)) & 1)
-    return out
+from trevsnn.neurons import pack, unpack
 
 
 class _Encode(Function):
     @staticmethod
     def forward(ctx, v):
-        packed = pack(v)
+        _, packed = pack(v)
         token = v.new_zeros(()).expand(v.shape)
         ctx.mark_non_differentiable(packed)
         ctx.save_for_backward(packed)
@@ -63,14 +28,14 @@ class _Encode(Function):
     @staticmethod
     def backward(ctx, _, grad):
         (packed,) = ctx.saved_tensors
-        return None if grad is None else grad * _unpack(packed, 1, grad, ctx.strides)
+        return None if grad is None else grad * unpack(packed, 1, grad.shape, ctx.strides, torch.uint8)
 
 
 class _Decode(Function):
     @staticmethod
     def forward(ctx, packed, token, strides):
         ctx.set_materialize_grads(False)
-        return _unpack(packed, 0, token, strides)
+        return unpack(packed, 0, token.shape, strides, token.dtype)
 
     @staticmethod
     def backward(ctx, grad):
@@ -90,7 +55,7 @@ class SpikeCode(NamedTuple):
 
     @classmethod
     def encode(cls, v: Tensor) -> "SpikeCode":
-        """Codes of the membrane potentials v (dense, see `dense`)."""
+        """Codes of the membrane potentials v (dense, see `trevsnn.neurons.codes.dense`)."""
         packed, token = _Encode.apply(v)
         return cls(packed, token, v.stride())
 

@@ -1,26 +1,29 @@
-"""One level of the grid on its way through the steps, in either memory setting.
+"""One level of the grid on its way through the steps, in either kind of memory.
 
 A column advances by `step` and then shows the level's `membrane` and `spikes`. `StoredColumn` is plain
 autograd; `ReversibleColumn` is the same graph, in which every cell runs again in the backward pass.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from trevsnn.neurons import spike
-from trevsnn.reversible.codes import SpikeCode, decoded, dense
+from trevsnn.neurons import dense, spike
+from trevsnn.reversible.codes import SpikeCode, decoded
 from trevsnn.reversible.decay import (
+    Leak,
+    LeakGradient,
     Release,
-    SharedDecayTap,
-    StepDecayTap,
     anchor_channels,
     expand_decay,
     leak,
-    shadow_leak,
 )
 from trevsnn.reversible.replay import ReplayableModule, recompute
+from trevsnn.reversible.shadow import Shadow, channels_at_end
+from trevsnn.reversible.slices import Sliced
+from trevsnn.reversible.tap import Collect, Reconstruct, Tap
 
 Spikes = Tensor | SpikeCode
 
@@ -41,7 +44,8 @@ class StoredColumn:
 
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
         """Advance membrane and spikes to step t; steps come in order."""
-        f = _membrane_precision(self.cells[t](below, above), self.decays[t])
+        f = self.cells[t](below, above)
+        f = _membrane_precision(f.run() if isinstance(f, Sliced) else f, self.decays[t])
         self.membrane = leak(expand_decay(self.decays[t], f), self.membrane if t else None, f)
         self.spikes = spike(self.membrane)
 
@@ -61,23 +65,32 @@ class ReversibleColumn(StoredColumn):
         self.collects = learned and shared
         self.reconstructs = learned and not shared
         self.token: Tensor | None = None
-        self.shadow: Tensor | None = None  # the membrane in higher precision, where it is reconstructed
+        self.shadow: Shadow | None = None  # the membrane in more precision, where it is reconstructed
         self.anchors: list[Tensor | None] = []
 
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
-        cell, decay, tap, anchor = ReplayableModule(self.cells[t]), self.decays[t], None, ()
+        cell, decay, kind, anchor = ReplayableModule(self.cells[t]), self.decays[t], None, (None, None)
         if self.collects:
-            tap = SharedDecayTap
+            kind = Collect
         elif self.reconstructs and t:
-            tap, anchor = StepDecayTap, self._anchor(t)
-        f, self.token = recompute(_cell_and_tap, cell, tap, decay, below, above, self.token, *anchor)
-        alpha = expand_decay(decay, f)
+            kind, anchor = Reconstruct, self._anchor(t)
+        fixed = decay.detach()  # its gradient is the tap's
+        way_back = LeakGradient.apply(self.membrane, expand_decay(fixed, self.membrane)) if t else None
+        f, self.token = recompute(_cell_and_tap, cell, kind, decay, below, above, self.token, *anchor)
+        alpha = expand_decay(fixed, f)
         if self.reconstructs:
-            self.shadow = shadow_leak(alpha, self.shadow, f)
-        if self.collects or self.reconstructs:
-            alpha = alpha.detach()  # the tap has its gradient
-        self.membrane = leak(alpha, self.membrane if t else None, f)
+            self._advance_shadow(alpha, f.detach())
+        self.membrane = Leak.apply(f, way_back, self.membrane.detach(), alpha) if t else f
         self.spikes = SpikeCode.encode(self.membrane)
+
+    def _advance_shadow(self, alpha: Tensor, f: Tensor) -> None:
+        """`leak` of the shadow, outside autograd."""
+        shadow, first = self.shadow or Shadow.like(f), self.shadow is None
+        f = channels_at_end(f)
+        for samples in shadow.chunks():
+            h = f[samples].double()
+            shadow.write(samples, h if first else shadow.read(samples).mul_(alpha).add_(h))
+        self.shadow = shadow
 
     def _anchor(self, t: int) -> tuple[Tensor | None, Tensor | None]:
         """The shadow of the channels that need an anchor at step t, and these channels; it restarts from h there."""
@@ -90,21 +103,43 @@ class ReversibleColumn(StoredColumn):
         if channels is None:
             return None, None
         channels = channels.to(membrane.device)
-        anchor = shadow.index_select(1, channels)
-        shadow.index_copy_(1, channels, membrane.index_select(1, channels).to(shadow.dtype))
-        return anchor, channels
+        anchor = Shadow.like(membrane[:, :1].expand(-1, len(channels), *membrane.shape[2:]))
+        membrane = channels_at_end(membrane)
+        for samples in shadow.chunks():
+            h = shadow.read(samples)
+            anchor.write(samples, h.index_select(-1, channels))
+            restart = membrane[samples].index_select(-1, channels)
+            shadow.write(samples, h.index_copy_(-1, channels, restart.double()))
+        return anchor.data, channels
 
     @staticmethod
     def release(outputs: list[Tensor], columns: Sequence[StoredColumn]) -> list[Tensor]:
         waiting = [c for c in columns if isinstance(c, ReversibleColumn) and c.reconstructs]
-        tokens, shadows = [c.token for c in waiting], [c.shadow for c in waiting]
+        tokens, shadows = [c.token for c in waiting], [c.shadow.data for c in waiting if c.shadow]
         return list(Release.apply(len(outputs), *outputs, *tokens, *shadows))
 
 
-def _cell_and_tap(cell, tap, decay, below, above, *rest) -> tuple[Tensor, Tensor | None]:
+def _cell_and_tap(
+    cell: ReplayableModule,
+    kind: type[Collect] | type[Reconstruct] | None,
+    decay: nn.Parameter,
+    below: Spikes,
+    above: Spikes | None,
+    *token_and_anchor: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
     """What runs again in the backward pass. It holds no column: its tensors would live as long as the graph."""
-    f = _membrane_precision(cell(decoded(below), None if above is None else decoded(above)), decay)
-    return (f, None) if tap is None else tap.apply(f, expand_decay(decay, f), *rest)
+    replaying = cell.replaying
+    f = cell(decoded(below), None if above is None else decoded(above))
+    rest, tensors = None, (f,)
+    if isinstance(f, Sliced):
+        body, tensors = f.body, (*f.samples, *f.shared)
+        rest = replace(f, body=lambda samples, shared: _membrane_precision(body(samples, shared), decay))
+    elif kind is None:
+        return _membrane_precision(f, decay), None
+    else:
+        tensors = (_membrane_precision(f, decay),)
+    f, token = Tap.apply(kind, rest, replaying, decay, *token_and_anchor, *tensors)
+    return f, None if kind is None else token
 
 
 def _membrane_precision(f: Tensor, alpha: Tensor) -> Tensor:

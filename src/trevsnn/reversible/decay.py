@@ -6,14 +6,15 @@ One level of the grid obeys, channel by channel,
 
 so with g[t] = dL/dh[t], the gradient of f[t] is g[t] and that of h[t-1] gains alpha[t] * g[t]: neither
 needs h. Only the gradient of alpha does, dL/d alpha[t] = <g[t], h[t-1]> (summed over all but the
-channels). f[t] is recomputed in the backward pass anyway, and one of two taps on it does the rest:
+channels). f[t] is recomputed in the backward pass anyway, and one of two ways to use it does the rest
+(`trevsnn.reversible.tap`):
 
 - **one alpha for all steps**: exchanging the sums gives dL/d alpha = sum_k <f[k], G[k]> with
   G[k-1] = g[k] + alpha * G[k]: no h at all, no division.
 - **one alpha per step**: h[t-1] = (h[t] - f[t]) / alpha[t], from the last step downwards. Each step multiplies
-  the error by 1 / alpha[t], so the forward pass runs the recursion a second time in float64 (the shadow) and
-  the reconstruction starts from that: at alpha = 0.5 it keeps more than fp32's precision for some thirty
-  steps. Where it would not, in channels with a tiny alpha or a long time, the shadow's h[t-1] was kept in the
+  the error by 1 / alpha[t], so the forward pass runs the recursion a second time in more precision (the
+  `Shadow`) and the reconstruction starts from that: at alpha = 0.5 it keeps fp32's precision for some
+  sixteen steps. Where it would not, in channels with a tiny alpha or a long time, the shadow's h[t-1] was kept in the
   forward pass (an anchor) and replaces the reconstruction. An anchor is not the fp32 h, whose rounding the
   steps before it would amplify.
 
@@ -27,13 +28,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+from trevsnn.reversible.shadow import Shadow
 
 MAX_ERROR = 5.0
 """Bound on each of the two errors of `anchor_channels` (root mean square, in roundings of h: 3e-8 of h in fp32)."""
-
-SHADOW = torch.float64
-"""Precision of the reconstruction."""
 
 
 def per_channel(alpha: Tensor, dim: int) -> Tensor:
@@ -72,14 +71,6 @@ def leak(alpha: Tensor, previous: Tensor | None, f: Tensor) -> Tensor:
     return torch.addcmul(f, per_channel(alpha, f.dim()), previous)
 
 
-def shadow_leak(alpha: Tensor, shadow: Tensor | None, f: Tensor) -> Tensor:
-    """`leak` in the shadow's precision, outside autograd; `shadow`, the value of the step before, is overwritten."""
-    with torch.no_grad():
-        if shadow is None:
-            return f.to(SHADOW, copy=True)
-        return shadow.mul_(per_channel(alpha, f.dim())).add_(f)
-
-
 def anchor_channels(alphas: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
     """For each step t, the channels whose h[t-1] must be kept (indices, on CPU; None: no channel).
 
@@ -91,7 +82,7 @@ def anchor_channels(alphas: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor
         dtype: of the membrane potentials. Those in 16 bits are too coarse to reconstruct at all.
     """
     limit = MAX_ERROR**2 if torch.finfo(dtype).bits >= 32 else 0.0
-    rounding = (torch.finfo(SHADOW).eps / torch.finfo(dtype).eps) ** 2
+    rounding = (Shadow.precision(dtype) / torch.finfo(dtype).eps) ** 2
     squares = torch.stack([alpha.detach().double() for alpha in alphas]).square().cpu()
     anchored = torch.zeros_like(squares, dtype=torch.bool)
     drift = torch.zeros_like(squares[0])  # variance of h[t-1] against the shadow, in squared roundings of h
@@ -106,75 +97,45 @@ def anchor_channels(alphas: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor
     return [row.nonzero().flatten() if row.any() else None for row in anchored]
 
 
-def _channel_product(a: Tensor, b: Tensor) -> Tensor:
-    """<a, b> of each channel, shape (C,)."""
-    return (a * b).sum(dim=[d for d in range(a.dim()) if d != 1])
+class Leak(Function):
+    """`leak` as two nodes, so that the gradient of h[t-1] is made only after cell t has run backwards.
 
-
-class SharedDecayTap(Function):
-    """Identity on f that collects dL/d alpha for one alpha shared by all steps.
-
-    Inputs f (N, C, ...), the alpha (C,) of the *next* step, and the token of the step before (None at the
-    first step); returns f and the token for the next step, whose gradient is G[t].
+    Inputs f, `LeakGradient`'s output, and h[t-1] and alpha (both without gradient).
     """
 
     @staticmethod
-    def forward(ctx, f, alpha, token):
-        ctx.save_for_backward(f, alpha)
+    def forward(ctx, f, way_back, previous, alpha):
         ctx.set_materialize_grads(False)
-        return f.view_as(f), f.new_zeros(()).expand(f.shape)
+        return leak(alpha, previous, f)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, g, later):
-        f, alpha = ctx.saved_tensors
-        grad_alpha = None if later is None else _channel_product(f, later)
-        earlier = g  # G of the step before, where there is one
-        if not ctx.needs_input_grad[2]:
-            earlier = None
-        elif later is not None:
-            earlier = per_channel(alpha, f.dim()) * later
-            earlier = earlier if g is None else earlier.add_(g)
-        return g, grad_alpha, earlier
+    def backward(ctx, g):
+        return g, g, None, None
 
 
-class StepDecayTap(Function):
-    """Identity on f that computes dL/d alpha[t] for an alpha of its own, reconstructing h[t-1].
+class LeakGradient(Function):
+    """The way back of a leak's gradient to h[t-1]: a zero of its shape that takes no memory.
 
-    Inputs f (N, C, ...), alpha (C,), the token of the step before (None where nothing earlier needs h), and the
-    anchor, h[t-1] of the channels `channels` (both None: none). Returns f and the token for the next step,
-    whose "gradient" is h[t] in the shadow's precision.
+    To be applied before cell t: autograd runs what was made later first.
     """
 
     @staticmethod
-    def forward(ctx, f, alpha, token, anchor, channels):
-        ctx.save_for_backward(f, alpha, anchor, channels)
+    def forward(ctx, previous, alpha):
+        ctx.save_for_backward(alpha)
         ctx.set_materialize_grads(False)
-        return f.view_as(f), f.new_zeros((), dtype=SHADOW).expand(f.shape)
+        return previous.new_zeros(()).expand(previous.shape)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, g, h):
-        f, alpha, anchor, channels = ctx.saved_tensors
-        if h is None:
-            raise RuntimeError(
-                "the membrane potential of a later step is unknown in this backward pass: compute the loss "
-                "from what the grid returns, or use memory='stored'"
-            )
-        previous = f.to(SHADOW, copy=True).neg_().add_(h).div_(per_channel(alpha, f.dim()))
-        if anchor is not None:
-            previous.index_copy_(1, channels, anchor)
-        grad_alpha = None
-        if g is not None and ctx.needs_input_grad[1]:
-            grad_alpha = _channel_product(g, previous.to(g.dtype))
-        return g, grad_alpha, previous if ctx.needs_input_grad[2] else None, None, None
+    def backward(ctx, g):
+        (alpha,) = ctx.saved_tensors
+        return None if g is None else g * per_channel(alpha, g.dim()), None
 
 
 class Release(Function):
     """Identity on the outputs of the grid that starts the reconstruction in the backward pass.
 
-    `release(n, *outputs, *tokens, *finals)`: n outputs, then one token per reconstructed level and that
-    level's shadow of the last step, which becomes the token's "gradient" whichever output the loss uses.
+    `release(n, *outputs, *tokens, *finals)`: n outputs, then one token per reconstructed level and the data of
+    that level's shadow of the last step, a copy of which becomes the token's "gradient" whichever output the loss uses.
     """
 
     @staticmethod
@@ -186,4 +147,5 @@ class Release(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        return (None, *grads, *ctx.saved_tensors, *(None for _ in range(ctx.levels)))
+        copies = (shadow.clone() for shadow in ctx.saved_tensors)  # the taps write over them
+        return (None, *grads, *copies, *(None for _ in range(ctx.levels)))

@@ -4,27 +4,31 @@
     below  = the input of step t (l = 0), else spike(h_{l-1}[t])
     above  = spike(h_{l+1}[t-1]), None at t = 0 and for the last level
 
-The grid is an ordinary autograd graph in either memory setting. `"stored"` is that graph as PyTorch
-builds it: O(L x T) floats. `"reversible"` keeps the same graph but of every cell saves only the 2-bit
+The grid is an ordinary autograd graph in every memory setting. `"stored"` is that graph as PyTorch
+builds it: O(L x T) floats. `"packed"` is it too, with bits in place of the spikes that operators save
+(`trevsnn.neurons.packing`). `"reversible"` keeps the same graph but of every cell saves only the 2-bit
 codes of the spikes it received, and runs the cell again in the backward pass: O(L) floats, plus T x 2 bits
 per key neuron and the anchors of `trevsnn.reversible.decay`. A cell receives spikes, never h, and a
 code holds its neuron's spike and surrogate gradient without loss, so the second run repeats the first and
-all gradients are those of `"stored"`, bit for bit; only alpha's is computed another way, within 1e-5.
+all gradients are those of `"stored"`, bit for bit; only alpha's is computed another way in `"reversible"`, within
+1e-5.
 
 Source: Hu et al., ICML 2024, equation of the multi-level temporal-reversible update.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from trevsnn.neurons import packed_activations
 from trevsnn.reversible.codes import SpikeCode, decoded
 from trevsnn.reversible.column import ReversibleColumn, StoredColumn
 from trevsnn.reversible.replay import refuse_synchronised_batchnorm
 
-Memory = Literal["reversible", "stored"]
+Memory = Literal["reversible", "packed", "stored"]
 Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
 
 
@@ -68,7 +72,7 @@ class ReversibleGrid(nn.Module):
             shape (N, C_l, ...).
         decays: `decays[t][l]`, or `decays[l]` for the same decay at every step; each a `nn.Parameter` of
             shape (C_l,) or (), learned, or a number, fixed. Any real value is allowed.
-        memory: `"reversible"` or `"stored"`; change it with `set_memory`.
+        memory: `"reversible"`, `"packed"` or `"stored"`; change it with `set_memory`.
 
     Raises:
         ValueError: for an empty or ragged grid, decays of another shape, or a cell that cannot be replayed.
@@ -115,7 +119,7 @@ class ReversibleGrid(nn.Module):
         return len(self.cells[0])  # type: ignore[arg-type]
 
     def set_memory(self, memory: str) -> None:
-        """Choose what a training step keeps: `"reversible"` or `"stored"`.
+        """Choose what a training step keeps: `"reversible"`, `"packed"` or `"stored"`.
 
         Raises:
             ValueError: for another name, or a cell that the setting cannot run.
@@ -148,12 +152,19 @@ class ReversibleGrid(nn.Module):
         frames = [inputs] * self.timesteps if isinstance(inputs, Tensor) else list(inputs)
         if len(frames) != self.timesteps:
             raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
-        readout = readout or self._last_spikes
-        kind = ReversibleColumn if self.memory == "reversible" and torch.is_grad_enabled() else StoredColumn
+        training = torch.is_grad_enabled()
+        kind = ReversibleColumn if self.memory == "reversible" and training else StoredColumn
         columns = [
             kind([row[level] for row in self.cells], [row[level] for row in self.decays])  # type: ignore[index]
             for level in range(self.levels)
         ]
+        with packed_activations() if self.memory == "packed" and training else nullcontext():
+            outputs = self._outputs(columns, frames, readout or self._last_spikes)
+        outputs = kind.release(outputs, columns)
+        alarm = self._alarm(columns)
+        return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
+
+    def _outputs(self, columns: Sequence[StoredColumn], frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
         outputs = []
         for t, frame in enumerate(frames):
             for level, column in enumerate(columns):
@@ -163,9 +174,7 @@ class ReversibleGrid(nn.Module):
             output = readout(StepState(t, [c.membrane for c in columns], [c.spikes for c in columns]))
             if output is not None:
                 outputs.append(output)
-        outputs = kind.release(outputs, columns)
-        alarm = self._alarm(columns)
-        return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
+        return outputs
 
     def _last_spikes(self, state: StepState) -> Tensor | None:
         return state.spikes() if state.t == self.timesteps - 1 else None

@@ -28,7 +28,12 @@ class ReplayableModule:
         self._parameters = dict(module.named_parameters())
         self._versions = _versions(module)
 
-    def __call__(self, *args: Any) -> Tensor:
+    @property
+    def replaying(self) -> bool:
+        """Whether the first call is over."""
+        return self._buffers is not None
+
+    def __call__(self, *args: Any) -> Any:
         if self._buffers is None:
             self._buffers = {name: buffer.clone() for name, buffer in _changing_buffers(self.module)}
             return self.module(*args)
