@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format memory
+.PHONY: demo test lint format memory benchmark
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
 	$(BIN)/trevsnn train digits --output runs/demo --overwrite
 
@@ -18,8 +18,12 @@ format: $(BIN)/.developer
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-memory: $(BIN)/.developer  ## the README's table and picture of memory against timesteps (two minutes)
-	KINETO_LOG_LEVEL=5 $(BIN)/python benchmarks/memory_vs_timesteps.py --output docs/images
+memory: $(BIN)/.installed  ## the README's table and picture of training memory (a quarter of an hour)
+	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_small --budget 24GB --plot docs/images/memory.png
+
+benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (an hour)
+	$(BIN)/pip install --quiet --group benchmarks
+	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trevsnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

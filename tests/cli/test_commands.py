@@ -10,6 +10,7 @@ import torch
 import trevsnn as package
 from trevsnn import create_model
 from trevsnn.cli import predict as predict_module
+from trevsnn.cli.memory import parse_bytes
 from trevsnn.models.official import _official_name
 from trevsnn.training import RunFolder, TrainConfig, load_config, load_weights
 
@@ -18,7 +19,7 @@ def test_version_and_help(trevsnn):
     assert trevsnn("--version")[:2] == (0, package.__version__ + "\n")
     code, text, _ = trevsnn("--help")
     assert code == 0
-    for command in ("train", "eval", "predict", "models", "convert"):
+    for command in ("train", "eval", "predict", "models", "memory", "convert"):
         assert re.search(rf"│ {command} ", text)
 
 
@@ -156,3 +157,28 @@ def test_convert_writes_a_weights_file(trevsnn, tmp_path):
     assert info.options["num_classes"] == 6
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32))
     torch.testing.assert_close(converted(images), model(images))
+
+
+def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path, monkeypatch):
+    monkeypatch.setattr("trevsnn.cli.memory.PLOTTED_TIMESTEPS", (1, 2))
+    table, picture = tmp_path / "memory.json", tmp_path / "memory.png"
+    options = ["--batch", "4", "--resolution", "16", "--timesteps", "2", "--device", "cpu", "--budget", "64MB"]
+    code, text, _ = trevsnn("memory", "trevsnn_digits", *options, "--json", table, "--plot", picture)
+    assert code == 0
+    rows = {row["memory"]: row for row in json.loads(table.read_text())}
+    assert rows.keys() == {"reversible", "packed", "stored"}
+    assert rows["stored"]["saved_bits"] > rows["reversible"]["saved_bits"] > 0
+    for row in rows.values():
+        assert row["parameters"] < row["total"] < 64e6
+        assert row["largest_batch"] > 4
+        assert f"{row['total'] / 1e6:.1f}" in text
+        assert f"{row['largest_batch']:,}" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("24GB", 24_000_000_000), ("1.5 GiB", 1_610_612_736), ("512MB", 512_000_000), ("8g", 8 * 10**9), ("1e6", 10**6)],
+)
+def test_a_budget_is_written_in_any_unit(text, number):
+    assert parse_bytes(text) == number

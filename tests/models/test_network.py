@@ -189,13 +189,58 @@ def test_inputs_that_do_not_fit_are_refused(build, shape, message):
         build()(torch.randn(shape))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_all_memory_settings_are_bit_identical_under_autocast(build, images, dtype, monkeypatch):
+    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
+    found = {}
+    for memory in get_args(Memory):
+        model = build(memory=memory)
+        with torch.autocast("cpu", dtype):
+            loss = intermediate_supervision_loss(model(images), torch.tensor([0, 1, 2]))
+        loss.backward()
+        found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model).items()}
+    assert all(grad.isfinite().all() for grad in found["stored"].values())
+    assert_same_gradients(found["packed"], found["stored"], decays=None)
+    assert_same_gradients(found["reversible"], found["stored"])
+
+
 @pytest.mark.parametrize("memory", get_args(Memory))
-def test_bfloat16_autocast_trains_with_float32_decisions(build, images, memory):
+def test_channels_last_is_what_the_network_computes_in_anyway(build, images, memory):
     model = build(memory=memory)
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = intermediate_supervision_loss(model(images), torch.tensor([0, 1, 2]))
-    loss.backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    expected = model(images)
+    model = build(memory=memory).to(memory_format=torch.channels_last)
+    outputs = model(images.to(memory_format=torch.channels_last))
+    assert all(relative_error(a, b) <= 1e-6 for a, b in zip(outputs, expected, strict=True))
+    assert relative_error(outputs[-1], expected[-1]) <= 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
+@pytest.mark.parametrize("memory", get_args(Memory))
+def test_a_compiled_network_is_the_same(build, images, memory):
+    """The compiler's own tracing, without its code generation, which needs a C++ compiler."""
+    model, labels = build(memory=memory, timesteps=2), torch.tensor([0, 1, 2])
+    compiled = torch.compile(model, backend="aot_eager")
+    intermediate_supervision_loss(model(images), labels).backward()
+    expected = {name.removeprefix("grid."): grad for name, grad in gradients(model).items()}
+    model.zero_grad()
+    intermediate_supervision_loss(compiled(images), labels).backward()
+    actual = {name.removeprefix("grid."): grad for name, grad in gradients(model).items()}
+    assert_same_gradients(actual, expected, "reference", "reference")
+    model.eval()
+    with torch.no_grad():
+        assert relative_error(compiled(images), model(images)) <= 1e-6
+
+
+@pytest.mark.slow
+def test_the_published_network_trains_in_the_memory_that_the_documentation_claims():
+    batch, images, labels = 16, torch.randn(16, 3, 224, 224), torch.zeros(16, dtype=torch.long)
+    for memory, most in (("reversible", 16e6), ("packed", 55e6)):
+        model = create_model("trevsnn_small", memory=memory)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+        peak = peak_bytes(lambda model=model: intermediate_supervision_loss(model(images), labels, 0.1).backward())
+        assert peak / batch <= most, memory
 
 
 def test_frozen_stem_and_early_steps(build, images):

@@ -9,20 +9,29 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
+import torch
 from torch._C._profiler import _EventType, _ProfilerEvent
 from torch.profiler import ProfilerActivity, profile
 
 
-def peak_bytes(fn: Callable[[], Any]) -> int:
-    """Highest number of bytes that `fn()` holds on the CPU at one moment, over what was live before the call.
+def peak_bytes(fn: Callable[[], Any], device: torch.device | None = None) -> int:
+    """Highest number of bytes that `fn()` holds at one moment, over what was live before the call.
 
-    Memory on other devices is not counted (see `torch.cuda.max_memory_allocated`).
+    Args:
+        device: a CUDA device, where PyTorch's allocator keeps count (`fn` runs once more before, to warm up); the CPU
+            by default.
 
     Example:
         >>> import torch
         >>> peak_bytes(lambda: torch.empty(1024, dtype=torch.uint8))
         1024
     """
+    if device is not None and device.type == "cuda":
+        fn()
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        fn()
+        return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         fn()
     results = profiler.profiler and profiler.profiler.kineto_results

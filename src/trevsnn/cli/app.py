@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 from trevsnn import __version__
 from trevsnn.cli.convert import convert
 from trevsnn.cli.eval import evaluate_run
+from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
 from trevsnn.cli.settings import settings_from_file
@@ -33,6 +34,7 @@ app.command(_train)
 app.command(evaluate_run, name="eval")
 app.command(predict_images, name="predict", usage="Usage: trevsnn predict [OPTIONS] RUN IMAGES...\n")
 app.command(models)
+app.command(memory)
 app.command(convert)
 
 

@@ -47,7 +47,12 @@ def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
 
 
 def check_json(path: Path | None) -> None:
-    """Refuse a JSON file that cannot be written, before the work.
+    """Refuse a JSON file that cannot be written, before the work (see `check_file`)."""
+    check_file(path, "json file")
+
+
+def check_file(path: Path | None, what: str) -> None:
+    """Refuse a file that cannot be written, before the work; None stands for no file.
 
     Raises:
         ValueError: when its folder does not exist, or it is a folder itself.
@@ -55,11 +60,11 @@ def check_json(path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise ValueError(f"json file {str(path)!r} is a folder; give the name of a file")
+        raise ValueError(f"{what} {str(path)!r} is a folder; give the name of a file")
     if not path.parent.is_dir():
-        raise ValueError(f"json file {str(path)!r}: the folder {str(path.parent)!r} does not exist")
+        raise ValueError(f"{what} {str(path)!r}: the folder {str(path.parent)!r} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ValueError(f"json file {str(path)!r} cannot be written: no permission")
+        raise ValueError(f"{what} {str(path)!r} cannot be written: no permission")
 
 
 def _format(value: Any) -> str:

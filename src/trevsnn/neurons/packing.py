@@ -6,7 +6,7 @@ backward pass asks for it. The graph and every value in it stay what they are wi
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -83,6 +83,8 @@ def cheap(function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
 
 def same_autocast(device: str) -> Callable[[], AbstractContextManager]:
     """Makes contexts with the autocast state of this moment."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
     return partial(torch.autocast, device, dtype, enabled=enabled, cache_enabled=False)
 

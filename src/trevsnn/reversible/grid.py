@@ -17,7 +17,6 @@ Source: Hu et al., ICML 2024, equation of the multi-level temporal-reversible up
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -152,19 +151,23 @@ class ReversibleGrid(nn.Module):
         frames = [inputs] * self.timesteps if isinstance(inputs, Tensor) else list(inputs)
         if len(frames) != self.timesteps:
             raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
-        training = torch.is_grad_enabled()
-        kind = ReversibleColumn if self.memory == "reversible" and training else StoredColumn
+        if torch.is_grad_enabled() and self.memory != "stored":
+            return self._run_uncompiled(frames, readout or self._last_spikes)
+        return self._run(StoredColumn, frames, readout or self._last_spikes)
+
+    @torch.compiler.disable
+    def _run_uncompiled(self, frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
+        """What runs again must repeat the first run to the bit, which two compiled forms of one function need not."""
+        if self.memory == "reversible":
+            return self._run(ReversibleColumn, frames, readout)
+        with packed_activations():
+            return self._run(StoredColumn, frames, readout)
+
+    def _run(self, kind: type[StoredColumn], frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
         columns = [
             kind([row[level] for row in self.cells], [row[level] for row in self.decays])  # type: ignore[index]
             for level in range(self.levels)
         ]
-        with packed_activations() if self.memory == "packed" and training else nullcontext():
-            outputs = self._outputs(columns, frames, readout or self._last_spikes)
-        outputs = kind.release(outputs, columns)
-        alarm = self._alarm(columns)
-        return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
-
-    def _outputs(self, columns: Sequence[StoredColumn], frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
         outputs = []
         for t, frame in enumerate(frames):
             for level, column in enumerate(columns):
@@ -174,7 +177,9 @@ class ReversibleGrid(nn.Module):
             output = readout(StepState(t, [c.membrane for c in columns], [c.spikes for c in columns]))
             if output is not None:
                 outputs.append(output)
-        return outputs
+        outputs = kind.release(outputs, columns)
+        alarm = self._alarm(columns)
+        return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
 
     def _last_spikes(self, state: StepState) -> Tensor | None:
         return state.spikes() if state.t == self.timesteps - 1 else None
@@ -185,7 +190,8 @@ class ReversibleGrid(nn.Module):
         The decays of step 0, which multiply h[-1] = 0, join with the gradient that they have: 0.
         """
         first_decays: nn.ParameterList = self.decays[0]  # type: ignore[assignment]
-        alarm = torch.stack([c.membrane.detach().flatten(1).sum(1) for c in columns]).sum(0) * 0
+        sums = [h.detach().sum(dim=list(range(1, h.dim()))) for h in (c.membrane for c in columns)]
+        alarm = torch.stack(sums).sum(0) * 0
         return alarm + sum(alpha.sum() * 0 for alpha in first_decays)
 
 

@@ -94,12 +94,12 @@ class _NoTap:
     needs_f = False
     grad_alpha = None
 
+    token = Collect.token
+
     def __init__(self, *_):
         pass
 
-    token = Collect.token
-
-    def see(self, f: Tensor, g: Tensor | None, where: slice) -> None:
+    def see(self, f: Tensor, g: Tensor | None, samples: slice) -> None:
         pass
 
     def earlier(self, g: Tensor | None) -> None:
@@ -140,12 +140,12 @@ class Tap(Function):
             body, count, size = ctx.rest
             rest = Sliced(body, tensors[:count], tensors[count:], size)
             with ctx.autocast():
-                if g is not None:
-                    grads = rest.backward(g, ctx.needs_input_grad[7:], lambda f, where: tap.see(f, g[where], where))
-                else:
+                if g is None:
                     grads = [None] * len(tensors)
                     if tap.needs_f:
                         tap.see(rest.run_without_graph(), None, slice(None))
+                else:
+                    grads = rest.backward(g, ctx.needs_input_grad[7:], lambda f, part: tap.see(f, g[part], part))
         grad_decay = tap.grad_alpha
         if grad_decay is not None:
             grad_decay = grad_decay.sum_to_size(decay.shape).to(decay.dtype) if ctx.needs_input_grad[3] else None

@@ -1,0 +1,129 @@
+"""`trevsnn memory`."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from rich.progress import track
+
+from trevsnn.analysis.memory_plot import plot_memory
+from trevsnn.analysis.step_memory import Precision, StepMemory, largest_batch, measure_step
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.models import create_model
+from trevsnn.reversible import Memory
+from trevsnn.training.config import Optimizer
+
+PLOTTED_TIMESTEPS = (1, 2, 4, 8, 16)
+_SETTINGS = get_args(Memory)
+_LINES = {
+    "parameters": "parameters",
+    "gradients": "gradients",
+    "optimizer": "optimizer",
+    "key_states": "key states",
+    "saved_bits": "saved bits",
+    "activations": "other activations",
+    "transient": "transient peak",
+    "total": "total",
+    "per_image": "step, per image",
+}
+
+
+def memory(
+    model: str,
+    /,
+    *,
+    batch: int = 16,
+    resolution: int | None = None,
+    timesteps: int | None = None,
+    precision: Precision = "fp32",
+    optimizer: Optimizer = "adamw",
+    budget: str | None = None,
+    plot: Path | None = None,
+    device: Literal["all", "cpu", "cuda"] = "all",
+    json: JsonFile = None,
+) -> None:
+    """Measure where the bytes of one training step go, in each memory setting.
+
+    Args:
+        model: Name of the network.
+        batch: Images in the step.
+        resolution: Height and width of the images (pixels); the network's own by default.
+        timesteps: T; the network's own by default.
+        precision: bf16 and fp16 are autocast.
+        optimizer: Update rule.
+        budget: Memory of a device, 24GB for example: say how many images fit, too, by a line through this batch and one
+            of twice its size.
+        plot: Also measure T = 1, 2, 4, 8 and 16, and draw the bytes per image to this PNG file.
+        device: Where to measure; by default on the CPU, and with CUDA too where there is a GPU.
+        json: Also write the table to this file, in bytes.
+    """
+    check_json(json)
+    check_file(plot, "plot file")
+    limit = None if budget is None else parse_bytes(budget)
+    network = create_model(model, timesteps=timesteps)
+    size = int(network.default_cfg["input_size"][1]) if resolution is None else resolution  # type: ignore[index]
+
+    def measure(place: str, setting: str, images: int = batch, steps: int = network.config.timesteps) -> StepMemory:
+        network = create_model(model, timesteps=steps, memory=setting).to(place)
+        return measure_step(network, images, size, precision, optimizer)
+
+    rows: list[dict[str, Any]] = []
+    for place, setting in _with_progress(_devices(device), _SETTINGS):
+        found = measure(place, setting)
+        row = {"device": place, "memory": setting, **asdict(found), "total": found.total, "per_image": found.per_image}
+        if limit is not None:
+            row["largest_batch"] = largest_batch(found, measure(place, setting, 2 * batch), limit)
+        rows.append(row)
+    write_json(rows, json)
+    for place in _devices(device):
+        _show(place, [row for row in rows if row["device"] == place], budget)
+    if plot is not None:
+        place = _devices(device)[-1]
+        curves: dict[str, dict[int, float]] = {setting: {} for setting in _SETTINGS}
+        for steps, setting in _with_progress(PLOTTED_TIMESTEPS, _SETTINGS):
+            curves[setting][steps] = measure(place, setting, steps=steps).per_image
+        plot_memory(curves, f"training memory of {model}, {size} x {size}, batch {batch}, {precision}, {place}", plot)
+
+
+def parse_bytes(text: str) -> int:
+    """A number of bytes, with a unit or without: 24GB, 512MiB, 1e9.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    match = re.fullmatch(r"([\d.]+(?:e\d+)?)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
+    try:
+        assert match is not None
+        number = float(match[1])
+    except (AssertionError, ValueError):
+        raise ValueError(f"budget={text!r} is no number of bytes; write 24GB, for example") from None
+    return int(number * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper()))
+
+
+def _devices(device: str) -> Sequence[str]:
+    """The devices to measure on.
+
+    Raises:
+        ValueError: for CUDA where there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda' is not available here; use cpu, or leave it out")
+    if device == "all":
+        return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    return (device,)
+
+
+def _with_progress(outer: Sequence[Any], inner: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """All pairs, with a bar on a terminal."""
+    console, pairs = plain_console(), [(a, b) for a in outer for b in inner]
+    return iter(track(pairs, "measuring", console=console, transient=True, disable=not console.is_terminal))
+
+
+def _show(place: str, rows: Sequence[Mapping[str, Any]], budget: str | None) -> None:
+    lines = [{"name": name, **{r["memory"]: f"{r[key] / 1e6:,.1f}" for r in rows}} for key, name in _LINES.items()]
+    if budget is not None:
+        lines.append({"name": f"images in {budget}, about", **{r["memory"]: r["largest_batch"] for r in rows}})
+    show_table(lines, {"name": f"MB ({place})", **{setting: setting for setting in _SETTINGS}})
