@@ -85,6 +85,11 @@ def memory(
         curves: dict[str, dict[int, float]] = {setting: {} for setting in _SETTINGS}
         for steps, setting in _with_progress(PLOTTED_TIMESTEPS, _SETTINGS):
             curves[setting][steps] = measure(place, setting, steps=steps).per_image
+        over_time = [
+            {"T": steps, **{setting: f"{curve[steps] / 1e6:,.1f}" for setting, curve in curves.items()}}
+            for steps in PLOTTED_TIMESTEPS
+        ]
+        show_table(over_time, {"T": "T", **{setting: f"{setting}, MB per image" for setting in _SETTINGS}})
         plot_memory(curves, f"training memory of {model}, {size} x {size}, batch {batch}, {precision}, {place}", plot)
 
 

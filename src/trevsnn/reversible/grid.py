@@ -152,7 +152,7 @@ class ReversibleGrid(nn.Module):
         if len(frames) != self.timesteps:
             raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
         if torch.is_grad_enabled() and self.memory != "stored":
-            return self._run_uncompiled(frames, readout or self._last_spikes)
+            return self._run_uncompiled(frames, readout or self._last_spikes)  # type: ignore[call-arg]
         return self._run(StoredColumn, frames, readout or self._last_spikes)
 
     @torch.compiler.disable
