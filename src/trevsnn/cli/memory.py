@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import torch
 from rich.progress import track
 
-from trevsnn.analysis.memory_plot import plot_memory
 from trevsnn.analysis.step_memory import Precision, StepMemory, largest_batch, measure_step
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.models import create_model
@@ -90,6 +89,8 @@ def memory(
             for steps in PLOTTED_TIMESTEPS
         ]
         show_table(over_time, {"T": "T", **{setting: f"{setting}, MB per image" for setting in _SETTINGS}})
+        from trevsnn.analysis.memory_plot import plot_memory  # matplotlib is slow to import
+
         plot_memory(curves, f"training memory of {model}, {size} x {size}, batch {batch}, {precision}, {place}", plot)
 
 
