@@ -18,10 +18,10 @@ format: $(BIN)/.developer
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-memory: $(BIN)/.installed  ## the README's table and picture of training memory (a quarter of an hour)
+memory: $(BIN)/.installed  ## the README's table and picture of training memory (ten minutes)
 	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_small --budget 24GB --plot docs/images/memory.png
 
-benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (an hour)
+benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
 	$(BIN)/pip install --quiet --group benchmarks
 	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
 

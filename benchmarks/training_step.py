@@ -5,7 +5,7 @@
 
 A step is the forward pass, cross-entropy and the backward pass, on random images; gradients are allocated beforehand,
 and there is no optimizer. First, every contestant's peak memory is measured: on a CPU by adding up allocations
-(`trevsnn.analysis.memory`), on a GPU as PyTorch's allocator tells it, after steps to warm up; what was live before the
+(`trevsnn.analysis.memory`), on a GPU as PyTorch's allocator tells it, after a step to warm up; what was live before the
 step does not count. Then the contestants take turns, one timed visit per repeat each, so that a drift of the machine
 hits all alike. A contestant's network waits in host memory, without gradients, while the others run.
 
@@ -51,15 +51,13 @@ def measure_memory(subject: Subject, case: Case) -> int:
     """Peak bytes of one training step over what was live before it."""
     device = case.images.device
     with _on_stage(subject, device):
-        if device.type != "cuda":
-            subject.reset(subject.network)
-            return peak_bytes(lambda: subject.step(case))
-        _run(subject, case, STEPS["cuda"])
         subject.reset(subject.network)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        subject.step(case)
-        return torch.cuda.max_memory_allocated(device) - before
+
+        def step() -> None:
+            subject.step(case)
+            subject.reset(subject.network)
+
+        return peak_bytes(step, device)
 
 
 def measure_seconds(subject: Subject, case: Case) -> float:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -62,28 +63,30 @@ def memory(
     check_json(json)
     check_file(plot, "plot file")
     limit = None if budget is None else parse_bytes(budget)
-    network = create_model(model, timesteps=timesteps)
+    network, places = create_model(model, timesteps=timesteps), _devices(device)
+    own = network.config.timesteps
     size = int(network.default_cfg["input_size"][1]) if resolution is None else resolution  # type: ignore[index]
 
-    def measure(place: str, setting: str, images: int = batch, steps: int = network.config.timesteps) -> StepMemory:
+    @cache
+    def measure(place: str, setting: str, images: int, steps: int) -> StepMemory:
         network = create_model(model, timesteps=steps, memory=setting).to(place)
         return measure_step(network, images, size, precision, optimizer)
 
     rows: list[dict[str, Any]] = []
-    for place, setting in _with_progress(_devices(device), _SETTINGS):
-        found = measure(place, setting)
+    for place, setting in _with_progress(places, _SETTINGS):
+        found = measure(place, setting, batch, own)
         row = {"device": place, "memory": setting, **asdict(found), "total": found.total, "per_image": found.per_image}
         if limit is not None:
-            row["largest_batch"] = largest_batch(found, measure(place, setting, 2 * batch), limit)
+            row["largest_batch"] = largest_batch(found, measure(place, setting, 2 * batch, own), limit)
         rows.append(row)
     write_json(rows, json)
-    for place in _devices(device):
+    for place in places:
         _show(place, [row for row in rows if row["device"] == place], budget)
     if plot is not None:
-        place = _devices(device)[-1]
+        place = places[-1]
         curves: dict[str, dict[int, float]] = {setting: {} for setting in _SETTINGS}
         for steps, setting in _with_progress(PLOTTED_TIMESTEPS, _SETTINGS):
-            curves[setting][steps] = measure(place, setting, steps=steps).per_image
+            curves[setting][steps] = measure(place, setting, batch, steps).per_image
         over_time = [
             {"T": steps, **{setting: f"{curve[steps] / 1e6:,.1f}" for setting, curve in curves.items()}}
             for steps in PLOTTED_TIMESTEPS
@@ -100,13 +103,10 @@ def parse_bytes(text: str) -> int:
     Raises:
         ValueError: when it is none.
     """
-    match = re.fullmatch(r"([\d.]+(?:e\d+)?)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
-    try:
-        assert match is not None
-        number = float(match[1])
-    except (AssertionError, ValueError):
-        raise ValueError(f"budget={text!r} is no number of bytes; write 24GB, for example") from None
-    return int(number * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper()))
+    match = re.fullmatch(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"budget={text!r} is no number of bytes; write 24GB, for example")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper()))
 
 
 def _devices(device: str) -> Sequence[str]:

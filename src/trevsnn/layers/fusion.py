@@ -22,7 +22,7 @@ class ConvNorm(nn.Sequential):
 
 
 class Fusion(nn.Module):
-    """`down(below) + up(above)`, with up(above) brought to down(below)'s resolution.
+    """The two parts of `down(below) + up(above)`; `join` brings up(above) to down(below)'s resolution and adds them.
 
     Args:
         down: module for the input from below.
@@ -34,7 +34,7 @@ class Fusion(nn.Module):
         self.down = down
         self.up = up
 
-    def parts(self, below: Tensor, above: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, below: Tensor, above: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """down(below), and up(above) in its own resolution (None where there is no such input)."""
         return self.down(below), None if self.up is None else self.up(above)
 
@@ -46,6 +46,3 @@ class Fusion(nn.Module):
         if up.shape[-2:] != down.shape[-2:]:
             up = interpolate(up, size=down.shape[-2:], mode="nearest")
         return down + up
-
-    def forward(self, below: Tensor, above: Tensor | None = None) -> Tensor:
-        return self.join(*self.parts(below, above))

@@ -52,7 +52,7 @@ class Cell(nn.Module):
         self.slices = slices
 
     def forward(self, below: Tensor, above: Tensor | None = None) -> Sliced:
-        down, up = self.fusion.parts(below, above)
+        down, up = self.fusion(below, above)
         blocks: Iterable[SpikingBlock] = self.blocks  # type: ignore[assignment]
         scales = [block.branch_scale(down) for block in blocks]
         weights = [weight for block in blocks for weight in block.weights()]

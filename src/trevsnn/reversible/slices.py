@@ -6,7 +6,7 @@ results in memory, and in the backward pass of `memory="reversible"` only one sl
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Sliced:
 
     def parts(self) -> Iterator[list[Tensor | None]]:
         """The samples of each slice in turn."""
-        slices = [None if x is None else _LikeItself.apply(x).split(self.size) for x in self.samples]
+        slices = [None if x is None else x.split(self.size) for x in self.samples]
         for i in range(len(self.bounds())):
             yield [None if part is None else part[i] for part in slices]
 
@@ -52,8 +52,9 @@ class Sliced:
         """f, by ordinary autograd."""
         if not torch.is_grad_enabled():
             return self.run_without_graph()
+        samples = [None if x is None else _LikeItself.apply(x) for x in self.samples]
         shared = [w.view_as(w) for w in self.shared]  # one gradient per cell, however many slices there are
-        results = [self.body(part, shared) for part in self.parts()]
+        results = [self.body(part, shared) for part in replace(self, samples=samples).parts()]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     def run_without_graph(self) -> Tensor:
