@@ -1,4 +1,4 @@
-"""What an error message says of a name that is unknown."""
+"""What a message says of names."""
 
 import difflib
 from collections.abc import Sequence
@@ -15,3 +15,13 @@ def suggest(word: object, known: Sequence[str]) -> str:
     """
     close = difflib.get_close_matches(str(word), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+
+
+def shortened(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are.
+
+    Example:
+        >>> shortened(["a", "b", "c", "d"], 2)
+        'a, b and 2 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

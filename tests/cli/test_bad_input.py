@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from trevsnn.training import loop
+from trevsnn.training import RunFolder, loop
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
     ("command", "message"),
     [
         ("trian digits", 'Did you mean "train"'),
-        ("train", "DATA"),
+        ("train", "DATASET"),
         ("train digitz", "did you mean 'digits'"),
         ("train digits --model trevsnn_digit", "did you mean 'trevsnn_digits'"),
         ("train digits --memory reversable", "reversible"),
@@ -64,8 +64,21 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("memory trevsnn_digits --plot nowhere/x.png", "'nowhere' does not exist"),
         ("train digits --json nowhere/x.json", "'nowhere' does not exist"),
         ("train digits --resume nowhere", "'nowhere' does not exist"),
-        ("train digits --config nowhere.toml", "'nowhere.toml' cannot be read"),
-        ("train digits --config a --resume b", "leave --config out"),
+        ("train digits --recipe nowhere.toml", "'nowhere.toml' cannot be read"),
+        ("train digits --recipe digitz", "recipe 'digitz' is unknown; did you mean 'digits'"),
+        ("train imagefolder", "needs the folder that holds it; give --data DIR"),
+        ("train imagefolder --data nowhere", "nowhere' does not exist"),
+        ("train digits --data .", "'digits', which comes with scikit-learn"),
+        ("train digits --val-split 0.1", "val_split=0.1 is not for 'digits'"),
+        ("train cifar10 --data .", "does not hold cifar10"),
+        ("train digits --precision fp8", "bf16"),
+        ("train digits --effective-batch 100", "effective_batch=100 must be a multiple of batch_size=64"),
+        ("train digits --batch-size 2000", "batch_size=2000 is more than the 1437 training images"),
+        ("train digits --auto-augment nonsense", "auto_augment='nonsense' must be"),
+        ("train digits --weights nowhere", "nowhere' does not exist"),
+        ("train digits --dry-run --epochs 0", "epochs=0"),
+        ("recipes digitz", "did you mean 'digits'"),
+        ("train digits --recipe a --resume b", "leave --recipe out"),
         ("eval nowhere", "'nowhere' does not exist"),
         ("eval .", "is not a run folder"),
         ("predict nowhere x.png", "'nowhere' does not exist"),
@@ -126,10 +139,17 @@ def test_tampered_metadata(refused, digits_run, tmp_path):
         ({"options": '{"timesteps": 0}', "class_names": "null"}, "timesteps=0"),
         ({"model": "resnet"}, "model 'resnet' is unknown"),
         ({"trevsnn_format": "9"}, "format 9"),
-        ({"dataset": "imagenet"}, "'imagenet' is unknown"),
+        ({"preprocessing": "[]"}, "has preprocessing []"),
+        ({"preprocessing": "{}"}, "preprocessing {} is not one"),
     ]:
         save_file(tensors, tmp_path / "tampered.safetensors", metadata | changes)
         refused(["predict", tmp_path / "tampered.safetensors", sample], message)
+    for changes, message in [
+        ({"dataset": "imagenet"}, "'imagenet' is unknown"),
+        ({"class_names": json.dumps(list("abcdefghij"))}, "has other classes than"),
+    ]:
+        save_file(tensors, tmp_path / "tampered.safetensors", metadata | changes)
+        refused(["eval", tmp_path / "tampered.safetensors"], message)
 
 
 def test_convert_onto_its_source(refused, tmp_path):
@@ -151,13 +171,13 @@ def test_resume_with_other_settings(refused, digits_run):
 def test_broken_checkpoints(refused, digits_run, tmp_path, content):
     run = tmp_path / "run"
     shutil.copytree(digits_run, run)
-    for name in ("training_state.pt", "model.safetensors"):
-        broken = (run / name).read_bytes()[:2000] if content == "cut" else content
-        (run / name).write_bytes(broken)
-    refused(["train", "digits", "--resume", run], "training_state.pt")
-    refused(["eval", run], "model.safetensors")
-    refused(["predict", run, run / "samples" / "0.png"], "model.safetensors")
-    refused(["convert", run / "training_state.pt", "out.safetensors"], "training_state.pt")
+    state, *older = RunFolder(run).saved_states()
+    for path in (state, *older, run / "best.safetensors"):
+        path.write_bytes(path.read_bytes()[:2000] if content == "cut" else content)
+    refused(["train", "digits", "--resume", run], state.name)
+    refused(["eval", run], "best.safetensors")
+    refused(["predict", run, run / "samples" / "0.png"], "best.safetensors")
+    refused(["convert", state, "out.safetensors"], state.name)
 
 
 def test_foreign_checkpoints(refused, tmp_path):
@@ -183,15 +203,15 @@ def test_configuration_files(refused, tmp_path):
         ("epochs = ", "is no TOML file"),
     ]:
         path.write_text(text)
-        refused(["train", "digits", "--config", path], message)
+        refused(["train", "digits", "--recipe", path], message)
 
 
 def test_divergence_is_one_line(trevsnn, tmp_path, monkeypatch, quick):
     original = loop.training_batches
 
     def poisoned(*args):
-        for number, (images, labels) in enumerate(original(*args), start=1):
-            yield (images * float("nan") if number == 2 else images), labels
+        for number, batch in enumerate(original(*args), start=1):
+            yield batch._replace(images=batch.images * float("nan")) if number == 2 else batch
 
     monkeypatch.setattr(loop, "training_batches", poisoned)
     code, _, error = trevsnn("train", "digits", "--output", tmp_path / "run", *quick)

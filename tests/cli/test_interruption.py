@@ -8,8 +8,6 @@ import time
 from contextlib import ExitStack
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from trevsnn.training import RunFolder
 
@@ -55,37 +53,51 @@ def finish(start):
     return finish
 
 
-def wait_for_epochs(run, process, epochs):
+def wait_for_steps(run, process, steps):
     deadline = time.monotonic() + PATIENCE
-    while len(run.read_metrics()) < epochs:
+    while not (states := run.saved_states()) or int(states[0].stem.removeprefix("step-")) < steps:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.001)
 
 
-def test_killed_and_resumed_run_equals_one_that_never_stopped(tmp_path, start, finish):
-    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
-    finish(*TRAIN, "--epochs", 4, "--output", whole.path)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of four epochs, of 11 steps each, that never stopped."""
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
+    tokens = [sys.executable, "-m", "trevsnn", *map(str, [*TRAIN, "--epochs", 4, "--output", run.path])]
+    subprocess.run(tokens, check=True, timeout=PATIENCE, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    return run
 
-    process = start(*TRAIN, "--epochs", 4, "--output", killed.path)
-    wait_for_epochs(killed, process, 2)
+
+def assert_same(run, whole):
+    assert [row["epoch"] for row in run.read_metrics()] == [1, 2, 3, 4]
+    for name in ("loss", "test_accuracy"):
+        assert [row[name] for row in run.read_metrics()] == [row[name] for row in whole.read_metrics()]
+    for file in ("weights", "best"):
+        assert getattr(run, file).read_bytes() == getattr(whole, file).read_bytes()
+
+
+@pytest.mark.parametrize("steps", [4, 16])
+def test_killed_in_an_epoch_and_resumed_equals_one_that_never_stopped(tmp_path, whole, start, finish, steps):
+    killed = RunFolder(tmp_path / "killed")
+    process = start(*TRAIN, "--epochs", 4, "--checkpoint-minutes", 0, "--output", killed.path)
+    wait_for_steps(killed, process, steps)
     process.kill()
     process.communicate(timeout=PATIENCE)
-    assert 2 <= len(killed.read_metrics()) < 4
-
+    assert len(killed.read_metrics()) < 4
     finish("train", "digits", "--resume", killed.path)
-    assert [row["epoch"] for row in killed.read_metrics()] == [1, 2, 3, 4]
-    assert killed.read_metrics()[-1]["test_accuracy"] == whole.read_metrics()[-1]["test_accuracy"]
-    expected, actual = load_file(whole.weights), load_file(killed.weights)
-    assert actual.keys() == expected.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in actual.items())
+    assert_same(killed, whole)
 
 
-def test_interrupt_says_how_to_continue(tmp_path, start):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_continue(tmp_path, whole, start, finish, number, code):
     run = RunFolder(tmp_path / "run")
-    process = start(*TRAIN, "--epochs", 1000, "--output", run.path)
-    wait_for_epochs(run, process, 1)
-    process.send_signal(signal.SIGINT)
+    process = start(*TRAIN, "--epochs", 4, "--output", run.path)
+    wait_for_steps(run, process, 11)
+    process.send_signal(number)
     _, error = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert error == f"trevsnn: interrupted; continue with: trevsnn train digits --resume {run.path}\n"
+    finish("train", "digits", "--resume", run.path)
+    assert_same(run, whole)

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
 from timm.data import create_transform, resolve_data_config
 
 from trevsnn import create_model, list_models
+from trevsnn.models import save_weights
 
 
 def test_names():
@@ -18,6 +21,32 @@ def test_timm_builds_the_same_network():
     theirs = timm.create_model("trevsnn_digits", timesteps=2)
     assert ours.config == theirs.config
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+
+
+def test_checkpoint_brings_its_options_and_weights(tmp_path):
+    model = create_model("trevsnn_digits", timesteps=2, channels=(4, 4, 8, 8), num_classes=3).eval()
+    save_weights(model, tmp_path / "w.safetensors", model.described())
+    loaded = create_model("trevsnn_digits", checkpoint=tmp_path / "w.safetensors", memory="packed").eval()
+    assert loaded.config == replace(model.config, memory="packed")
+    image = torch.randn(1, 1, 32, 32)
+    assert torch.equal(loaded(image), model(image))
+    other = create_model("trevsnn_digits", checkpoint=tmp_path / "w.safetensors", num_classes=5).eval()
+    assert torch.equal(other.forward_features(image), model.forward_features(image))
+    assert other(image).shape == (1, 5)
+
+
+def test_checkpoint_that_does_not_fit_is_named(tmp_path):
+    model = create_model("trevsnn_digits", timesteps=2, channels=(4, 4, 8, 8), num_classes=3)
+    save_weights(model, tmp_path / "w.safetensors", model.described())
+    for name, options, message in [
+        ("trevsnn_tiny", {}, "is of trevsnn_digits, not trevsnn_tiny"),
+        ("trevsnn_digits", {"timesteps": 3}, "does not fit its network: unknown, missing or of another shape: "),
+        ("trevsnn_digits", {"kernel_size": 5}, "depthwise.* and .* more"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            create_model(name, checkpoint=tmp_path / "w.safetensors", **options)
+    with pytest.raises(ValueError, match=r"nowhere\.safetensors' does not exist"):
+        create_model("trevsnn_digits", checkpoint=tmp_path / "nowhere.safetensors")
 
 
 def test_timm_options_reach_the_network():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from trevsnn.data import ImageDataset, Split, load_dataset
+from trevsnn.data import ImageDataset, PixelSamples, load_dataset
 
 
 @pytest.fixture(scope="session")
@@ -10,7 +10,7 @@ def few_digits() -> ImageDataset:
     """48 images to train on, all 360 to test."""
     dataset = load_dataset("digits")
     parts = {
-        name: Split(pixels=split.pixels[:count], labels=split.labels[:count])
+        name: PixelSamples(split.pixels[:count], split.labels[:count])
         for name, split, count in (("train", dataset.train, 48), ("test", dataset.test, 360))
     }
     return replace(dataset, **parts)

@@ -3,17 +3,30 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from trevsnn.data import training_batches
 from trevsnn.training import Learner, TrainConfig, choose_device, dump_config, load_config
+from trevsnn.training.feeding import training_batches
 
 SMALL = TrainConfig(
-    epochs=2, batch_size=16, warmup_epochs=0, channels=(4, 4, 8, 8), timesteps=2, depth=4, device="cpu", lr=0.02
+    epochs=2,
+    batch_size=16,
+    channels=(4, 4, 8, 8),
+    timesteps=2,
+    depth=4,
+    device="cpu",
+    lr=0.02,
+    min_lr=1e-5,
+    ema_decay=0.9,
+    clip_grad=0.2,
+    weight_decay=0.2,
 )
 
 # A value for each field under which training must come out in another way than under SMALL.
 OTHER = {
+    "image_size": 48,
     "epochs": 3,
     "batch_size": 12,
+    "effective_batch": 48,
+    "precision": "bf16",
     "seed": 1,
     "model": "trevsnn_tiny",
     "timesteps": 4,
@@ -26,23 +39,50 @@ OTHER = {
     "drop_path_rate": 0.5,
     "optimizer": "lamb",
     "lr": 0.01,
+    "lr_base_size": 8,
     "min_lr": 0.005,
     "warmup_epochs": 1.0,
     "weight_decay": 0.5,
     "clip_grad": 0.0,
     "ema_decay": 0.0,
     "label_smoothing": 0.0,
-    "augment": False,
+    "crop_scale": (0.5, 0.7),
+    "hflip": 0.5,
+    "rotation": 20.0,
+    "shift": 0.2,
+    "zoom": 0.2,
+    "auto_augment": "rand-m9-mstd0.5-inc1",
+    "color_jitter": 0.4,
+    "random_erasing": 0.5,
+    "mixup": 0.5,
+    "cutmix": 0.5,
 }
-ELSEWHERE = {"device", "memory"}  # they change where and with how much memory, not what comes out
+OF_OTHERS = {
+    "warmup_lr": {"warmup_epochs": 1.0},
+    "train_interpolation": {"crop_scale": (0.5, 0.7)},
+    "augment": {"zoom": 0.2},
+}
+"""Fields that matter only together with others."""
+ELSEWHERE = {
+    "channels_last", "checkpoint_minutes", "compile", "data", "device", "keep_checkpoints", "memory", "skip_bad_images",
+    "val_split", "weights", "workers",
+}  # fmt: skip
+"""They decide on what, from what, where and how training runs, and have tests elsewhere."""
 
 
 def fingerprint(config, dataset) -> dict[str, torch.Tensor]:
     """The trained weights after an epoch."""
     learner = Learner(config, dataset)
-    for images, labels in training_batches(dataset, config.batch_size, config.seed, 1, config.augment):
-        learner.step(images, labels)
+    batches = training_batches(learner, dataset)
+    for _ in range(learner.steps_per_epoch):
+        learner.step([next(batches)[:2] for _ in range(learner.batches_per_step)])
     return learner.trained.state_dict()
+
+
+def differ(left, right):
+    return left.keys() != right.keys() or any(
+        value.shape != right[key].shape or not torch.equal(value, right[key]) for key, value in left.items()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +91,20 @@ def reference(few_digits):
 
 
 def test_every_field_is_listed():
-    assert {field.name for field in fields(TrainConfig)} == OTHER.keys() | ELSEWHERE
+    assert {field.name for field in fields(TrainConfig)} == OTHER.keys() | OF_OTHERS.keys() | ELSEWHERE
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_field_has_an_effect(name, few_digits, reference):
-    other = fingerprint(replace(SMALL, **{name: OTHER[name]}), few_digits)
-    assert other.keys() != reference.keys() or any(
-        value.shape != reference[key].shape or not torch.equal(value, reference[key]) for key, value in other.items()
-    )
+    assert differ(fingerprint(replace(SMALL, **{name: OTHER[name]}), few_digits), reference)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("warmup_lr", 1e-3), ("train_interpolation", "bilinear"), ("augment", False)]
+)
+def test_fields_with_an_effect_together_with_others(name, value, few_digits):
+    base = replace(SMALL, **OF_OTHERS[name])
+    assert differ(fingerprint(replace(base, **{name: value}), few_digits), fingerprint(base, few_digits))
 
 
 def test_same_settings_come_out_the_same(few_digits, reference):
@@ -83,7 +128,7 @@ def test_device(monkeypatch):
     assert choose_device("auto") == choose_device("cuda") == torch.device("cuda")
 
 
-@pytest.mark.parametrize("config", [TrainConfig(), replace(SMALL, aux_heads=False, memory="stored", lr=1e-5)])
+@pytest.mark.parametrize("config", [TrainConfig(), replace(SMALL, aux_heads=False, memory="stored", lr=1e-4, data="x")])
 def test_file_gives_the_same_configuration(tmp_path, config):
     path = tmp_path / "config.toml"
     path.write_text(dump_config("digits", config))
@@ -113,6 +158,17 @@ def test_file_gives_the_same_configuration(tmp_path, config):
         {"optimizer": "sgd"},
         {"device": "tpu"},
         {"augment": "yes"},
+        {"effective_batch": 0},
+        {"workers": -1},
+        {"image_size": 1.5},
+        {"lr_base_size": 0},
+        {"warmup_lr": 1.0},
+        {"precision": "fp8"},
+        {"checkpoint_minutes": -1},
+        {"keep_checkpoints": 0},
+        {"compile": "yes"},
+        {"skip_bad_images": 1},
+        {"channels_last": None},
     ],
     ids=str,
 )
@@ -138,3 +194,8 @@ def test_bad_file_is_named(tmp_path, text, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"missing\.toml' cannot be read"):
         load_config(tmp_path / "missing.toml")
+
+
+def test_paths_do_not_depend_on_the_folder_that_a_run_is_continued_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert TrainConfig(data="pictures").data == tmp_path / "pictures"

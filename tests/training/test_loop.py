@@ -1,6 +1,7 @@
 import io
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trevsnn.training import Learner, NonFiniteError, RunFolder, TrainConfig, evaluate, load_weights, train
+from trevsnn.data import BadImageError, PixelSamples, evaluation_batches
+from trevsnn.models import load_weights
+from trevsnn.training import Learner, NonFiniteError, RunFolder, StoppedError, TrainConfig, evaluate, train
 from trevsnn.training import loop as loop_module
 
 CONFIG = TrainConfig(
@@ -21,6 +24,10 @@ CONFIG = TrainConfig(
     drop_rate=0.1,
     drop_path_rate=0.1,
     device="cpu",
+    lr=0.01,
+    clip_grad=0.2,
+    ema_decay=0.9,
+    rotation=10.0,
 )
 
 
@@ -47,12 +54,17 @@ def assert_same_weights(run, expected):
     assert all(torch.equal(value, expected[name]) for name, value in actual.items())
 
 
-def train_until_stopped(few_digits, run, quiet, monkeypatch, epoch, step):
+def accuracy_of(file, dataset):
+    model, _ = load_weights(file)
+    return evaluate(model, evaluation_batches(dataset.test, dataset.preprocessing)).accuracy
+
+
+def train_until_stopped(few_digits, run, quiet, monkeypatch, epoch, step, config=CONFIG):
     """Train until an abrupt end before a step."""
     with monkeypatch.context() as patch:
         stop_in(epoch, step, patch)
         with pytest.raises(Stop):
-            train(CONFIG, few_digits, run, console=quiet)
+            train(config, few_digits, run, console=quiet)
 
 
 def stop_in(epoch, step, monkeypatch):
@@ -70,14 +82,29 @@ def stop_in(epoch, step, monkeypatch):
 
 def test_run_folder_is_complete(finished, few_digits):
     run, row, _ = finished
-    assert {file.name for file in run.path.iterdir()} == {
-        "config.toml", "metrics.jsonl", "model.safetensors", "samples", "tensorboard", "training_state.pt",
-    }  # fmt: skip
+    files = "best.safetensors checkpoints config.toml metrics.jsonl model.safetensors samples tensorboard"
+    assert {file.name for file in run.path.iterdir()} == set(files.split())
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2, 3]
     assert run.read_metrics()[-1] == row
-    model, info = load_weights(run.weights)
+    _, info = load_weights(run.weights)
     assert info.class_names == few_digits.class_names
-    assert evaluate(model, few_digits, few_digits.test).accuracy == row["test_accuracy"]
+    assert info.note == "epoch 3 of 3"
+    assert accuracy_of(run.weights, few_digits) == row["test_accuracy"]
+
+
+def test_best_weights_are_those_of_the_best_epoch(finished, few_digits):
+    run, _, _ = finished
+    accuracies = [line["test_accuracy"] for line in run.read_metrics()]
+    assert accuracy_of(run.best, few_digits) == max(accuracies)
+    note = load_weights(run.best)[1].note
+    assert note.startswith(f"epoch {1 + accuracies.index(max(accuracies))} of 3, the best so far by the accuracy on")
+
+
+def test_the_last_checkpoints_are_kept(finished, tmp_path, few_digits, quiet):
+    assert [file.name for file in finished[0].saved_states()] == ["step-0000000009.pt", "step-0000000006.pt"]
+    run = RunFolder(tmp_path / "run")
+    train(replace(CONFIG, keep_checkpoints=3), few_digits, run, console=quiet)
+    assert len(run.saved_states()) == 3
 
 
 def test_progress_is_one_line_per_epoch_without_a_terminal(finished):
@@ -98,28 +125,72 @@ def test_live_bar_on_a_terminal(tmp_path, few_digits):
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(1, 2), (2, 1), (3, 3)])
-def test_resumed_run_ends_with_the_same_weights(tmp_path, few_digits, finished, quiet, monkeypatch, epoch, step):
+@pytest.mark.parametrize("minutes", [0.0, 10.0], ids=["every step saved", "every epoch saved"])
+def test_resumed_run_ends_with_the_same_weights(
+    tmp_path, few_digits, finished, quiet, monkeypatch, epoch, step, minutes
+):
     whole, row, _ = finished
-    run = RunFolder(tmp_path / "run")
-    train_until_stopped(few_digits, run, quiet, monkeypatch, epoch, step)
+    run, config = RunFolder(tmp_path / "run"), replace(CONFIG, checkpoint_minutes=minutes)
+    train_until_stopped(few_digits, run, quiet, monkeypatch, epoch, step, config)
     assert len(run.read_metrics()) == epoch - 1
-    resumed = train(CONFIG, few_digits, run, resume=True, console=quiet)
+    saved = 3 * (epoch - 1) + (step - 1 if minutes == 0 else 0)
+    assert run.saved_states()[0].name == f"step-{saved:010d}.pt"
+    resumed = train(config, few_digits, run, resume=True, console=quiet)
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2, 3]
+    assert [line["loss"] for line in run.read_metrics()] == [line["loss"] for line in whole.read_metrics()]
     assert resumed["test_accuracy"] == row["test_accuracy"]
     assert_same_weights(run, load_file(whole.weights))
+    assert run.best.read_bytes() == whole.best.read_bytes()
 
 
-@pytest.mark.parametrize("file", ["weights", "metrics"])
-def test_run_stopped_between_files_is_brought_in_line(tmp_path, few_digits, finished, quiet, monkeypatch, file):
-    """The state of the last epoch is written, what follows from it is not."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_in_the_middle_of_an_epoch(tmp_path, few_digits, finished, quiet, monkeypatch, number):
+    run, original = RunFolder(tmp_path / "run"), Learner.step
+
+    def signalled(self, batches):
+        if self.steps == 4:
+            signal.raise_signal(number)
+        return original(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", signalled)
+        with pytest.raises(StoppedError) as stop:
+            train(CONFIG, few_digits, run, console=quiet)
+    assert stop.value.signal_number == number
+    assert run.saved_states()[0].name == "step-0000000005.pt"
+    train(CONFIG, few_digits, run, resume=True, console=quiet)
+    assert_same_weights(run, load_file(finished[0].weights))
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path, few_digits, quiet, monkeypatch):
+    def signalled(self, batches):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Learner, "step", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, few_digits, RunFolder(tmp_path / "run"), console=quiet)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, few_digits, finished, quiet, monkeypatch):
+    run = RunFolder(shutil.copytree(finished[0].path, tmp_path / "run"))
+    run.saved_states()[0].write_bytes(run.saved_states()[0].read_bytes()[:1000])
+    train(CONFIG, few_digits, run, resume=True, console=quiet)
+    assert_same_weights(run, load_file(finished[0].weights))
+    assert run.read_metrics()[:2] == finished[0].read_metrics()[:2]
+
+
+@pytest.mark.parametrize(("owner", "name"), [(RunFolder, "write_metrics"), (RunFolder, "save_state")])
+def test_run_stopped_between_files_is_brought_in_line(tmp_path, few_digits, finished, quiet, monkeypatch, owner, name):
+    """The weights of the last epoch are written, what comes after them is not."""
     run = RunFolder(tmp_path / "run")
-    owner, name = (RunFolder, "write_metrics") if file == "metrics" else (loop_module, "save_weights")
     original = getattr(owner, name)
 
-    def failing(*args):
-        if torch.load(run.state)["learner"]["steps"] == 9:
+    def failing(self, *args, **options):
+        if run.weights.exists() and load_weights(run.weights)[1].note == "epoch 3 of 3":
             raise Stop
-        return original(*args)
+        return original(self, *args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, failing)
@@ -155,19 +226,32 @@ def test_equal_runs_write_equal_files(tmp_path, few_digits, finished, quiet):
 
 def test_resume_without_the_state_keeps_what_was_trained(tmp_path, few_digits, finished, quiet):
     run = RunFolder(shutil.copytree(finished[0].path, tmp_path / "run"))
-    run.state.unlink()
-    with pytest.raises(ValueError, match=r"training_state\.pt' is missing"):
+    shutil.rmtree(run.checkpoints)
+    with pytest.raises(ValueError, match=r"checkpoints' is empty, so the run cannot be continued"):
         train(CONFIG, few_digits, run, resume=True, console=quiet)
     assert_same_weights(run, load_file(finished[0].weights))
     assert len(run.read_metrics()) == 3
 
 
 def test_resume_with_other_settings_is_refused(few_digits, finished, quiet):
-    for other in ({"epochs": 9}, {"augment": False}, {"ema_decay": 0.0}, {"channels": (4, 4, 8, 12)}):
+    for other in ({"epochs": 9}, {"augment": False}, {"ema_decay": 0.0}, {"memory": "stored"}):
         (name,) = other
         with pytest.raises(ValueError, match=f"started with {name}=.*, not .*; leave that, or start a new run with"):
             train(replace(CONFIG, **other), few_digits, finished[0], resume=True, console=quiet)
     assert len(finished[0].read_metrics()) == 3
+
+
+def test_resume_with_other_data_is_refused(few_digits, finished, quiet):
+    fewer = PixelSamples(few_digits.train.pixels[:40], few_digits.train.labels[:40])
+    for change, message in [
+        ({"class_names": tuple("abcdefghij")}, r"started with class_names=\('0', .*, not \('a'"),
+        ({"class_names": tuple("0123456789a")}, "started with class_names="),
+        ({"train": fewer}, "started with training images=48, not 40"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            train(CONFIG, replace(few_digits, **change), finished[0], resume=True, console=quiet)
+    with pytest.raises(ValueError, match=r"the state does not fit|started with channels"):
+        train(replace(CONFIG, channels=(4, 4, 8, 12)), few_digits, finished[0], resume=True, console=quiet)
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path, few_digits, quiet):
@@ -177,7 +261,7 @@ def test_one_training_at_a_time_in_a_folder(tmp_path, few_digits, quiet):
     train(replace(CONFIG, epochs=1), few_digits, run, console=quiet)
 
 
-@pytest.mark.parametrize("part", ["samples", "tensorboard", "metrics.jsonl"])
+@pytest.mark.parametrize("part", ["samples", "tensorboard", "metrics.jsonl", "checkpoints", "best.safetensors"])
 def test_files_of_the_user_are_not_replaced(tmp_path, few_digits, quiet, part):
     run = RunFolder(tmp_path)
     (tmp_path / part).write_text("mine")
@@ -186,23 +270,42 @@ def test_files_of_the_user_are_not_replaced(tmp_path, few_digits, quiet, part):
     assert [file.name for file in tmp_path.iterdir()] == [part]
 
 
-def test_a_full_disk_keeps_the_last_epoch(tmp_path, few_digits, quiet, monkeypatch):
+def fail_to_save(numbers, monkeypatch):
+    """Let some of the saves find a full disk, counted from 1."""
     original, saves = torch.save, []
 
     def failing(state, path):
         saves.append(path)
-        if len(saves) == 3:
+        if len(saves) in numbers:
             path.write_bytes(b"half")
             raise RuntimeError("[enforce fail] unexpected pos 64 vs 0\nframe #0: ...")
         original(state, path)
 
     monkeypatch.setattr(torch, "save", failing)
-    run = RunFolder(tmp_path / "run")
-    with pytest.raises(OSError, match=r"training_state\.pt' cannot be written, the old one stays") as error:
-        train(CONFIG, few_digits, run, console=quiet)
+
+
+def test_a_full_disk_is_a_warning_while_training_goes_on(tmp_path, few_digits, finished, monkeypatch):
+    fail_to_save({2, 3}, monkeypatch)  # after the first two of three epochs
+    console, run = Console(file=io.StringIO(), width=200), RunFolder(tmp_path / "run")
+    train(CONFIG, few_digits, run, console=console)
+    warnings = [line for line in console.file.getvalue().splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert "step-0000000003.pt' cannot be written, the one before stays" in warnings[0]
+    assert warnings[0].endswith("training goes on, and will try again")
+    assert_same_weights(run, load_file(finished[0].weights))
+
+
+def test_a_full_disk_at_the_end_keeps_the_state_before(tmp_path, few_digits, finished, quiet, monkeypatch):
+    with monkeypatch.context() as patch:
+        fail_to_save({4}, patch)
+        run = RunFolder(tmp_path / "run")
+        with pytest.raises(OSError, match=r"step-0000000009\.pt' cannot be written, the one before stays") as error:
+            train(CONFIG, few_digits, run, console=quiet)
     assert "\n" not in str(error.value)
-    assert len(run.load_state()["history"]) == 1
-    assert len(list(run.path.iterdir())) == 6, "no temporary file is left"
+    assert len(run.load_state()["history"]) == 2
+    assert not list(run.path.rglob("*.tmp")), "no temporary file is left"
+    train(CONFIG, few_digits, run, resume=True, console=quiet)
+    assert_same_weights(run, load_file(finished[0].weights))
 
 
 def test_divergence_in_the_last_step_of_an_epoch(tmp_path, few_digits, quiet):
@@ -234,17 +337,15 @@ def test_events_hold_each_epoch_once(tmp_path, few_digits, quiet, monkeypatch):
 def test_divergence_keeps_the_last_epoch(tmp_path, few_digits, quiet, monkeypatch):
     original = loop_module.training_batches
 
-    def poisoned(dataset, batch_size, seed, epoch, augment):
-        for number, (images, labels) in enumerate(original(dataset, batch_size, seed, epoch, augment), start=1):
-            yield (images * float("nan") if (epoch, number) == (2, 3) else images), labels
+    def poisoned(*args):
+        for number, batch in enumerate(original(*args), start=1):
+            yield batch._replace(images=batch.images * float("nan")) if number == 6 else batch
 
     monkeypatch.setattr(loop_module, "training_batches", poisoned)
     run = RunFolder(tmp_path / "run")
     with pytest.raises(NonFiniteError, match=r"epoch 2, step 3: the loss is nan; .*run keeps the weights of epoch 1"):
         train(CONFIG, few_digits, run, console=quiet)
-    model, _ = load_weights(run.weights)
-    assert all(value.isfinite().all() for value in model.state_dict().values())
-    assert evaluate(model, few_digits, few_digits.test).accuracy == run.read_metrics()[-1]["test_accuracy"]
+    assert accuracy_of(run.weights, few_digits) == run.read_metrics()[-1]["test_accuracy"]
     assert len(run.read_metrics()) == 1
 
 
@@ -253,7 +354,7 @@ def test_infinite_gradient_stops_before_the_weights_change(few_digits):
     learner.model.head.linear1.bias.register_hook(lambda grad: grad * float("inf"))
     before = {name: value.clone() for name, value in learner.model.named_parameters()}
     with pytest.raises(NonFiniteError, match="gradient"):
-        learner.step(few_digits.prepare(few_digits.train.pixels[:4]), few_digits.train.labels[:4])
+        learner.step([next(loop_module.training_batches(learner, few_digits))[:2]])
     assert all(torch.equal(value, before[name]) for name, value in learner.model.named_parameters())
 
 
@@ -286,18 +387,18 @@ def test_foreign_state_is_named(tmp_path, few_digits, finished, quiet):
     run = RunFolder(tmp_path / "run")
     with run.locked():
         run.create(CONFIG, few_digits)
-    whole = finished[0].state.read_bytes()
+    whole = finished[0].saved_states()[0].read_bytes()
+    state_file = run.checkpoints / "step-0000000009.pt"
     for content in (whole[:1000], b"not a checkpoint", b""):
-        run.state.write_bytes(content)
-        with pytest.raises(ValueError, match=r"training_state\.pt"):
+        state_file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"step-0000000009\.pt"):
             train(CONFIG, few_digits, run, resume=True, console=quiet)
-    torch.save({"weight": torch.zeros(2)}, run.state)
-    with pytest.raises(ValueError, match=r"training_state\.pt' is not a training state"):
+    torch.save({"weight": torch.zeros(2)}, state_file)
+    with pytest.raises(ValueError, match=r"step-0000000009\.pt' is not a training state"):
         train(CONFIG, few_digits, run, resume=True, console=quiet)
-    run.state.write_bytes(whole)
     state = torch.load(io.BytesIO(whole))
     del state["learner"]["model"]["grid.decays.0.0"]
-    torch.save(state, run.state)
+    torch.save(state, state_file)
     with pytest.raises(ValueError, match=r"run' cannot be continued: the state does not fit .*grid\.decays\.0\.0"):
         train(CONFIG, few_digits, run, resume=True, console=quiet)
 
@@ -306,8 +407,7 @@ def test_lamb_and_plain_weights(tmp_path, few_digits, quiet):
     config = replace(CONFIG, epochs=1, optimizer="lamb", ema_decay=0.0)
     run = RunFolder(tmp_path / "run")
     row = train(config, few_digits, run, console=quiet)
-    model, _ = load_weights(run.weights)
-    assert evaluate(model, few_digits, few_digits.test).accuracy == row["test_accuracy"]
+    assert accuracy_of(run.weights, few_digits) == row["test_accuracy"]
 
 
 def test_metrics_are_json_lines(finished):
@@ -316,3 +416,99 @@ def test_metrics_are_json_lines(finished):
         assert {"epoch", "loss", "lr", "test_accuracy", "images_per_second", "peak_memory_bytes"} <= json.loads(
             line
         ).keys()
+
+
+class Damaged(PixelSamples):
+    """Digits of which one cannot be opened."""
+
+    def open(self, index, channels):
+        if index == 5:
+            raise BadImageError("image 5 is damaged")
+        return super().open(index, channels)
+
+
+def test_bad_images_stop_the_run_or_are_listed(tmp_path, few_digits, quiet):
+    train_samples = Damaged(few_digits.train.pixels, few_digits.train.labels)
+    dataset, run = replace(few_digits, train=train_samples), RunFolder(tmp_path / "run")
+    with pytest.raises(BadImageError, match=r"image 5 is damaged; .*--skip-bad-images"):
+        train(CONFIG, dataset, run, console=quiet)
+    row = train(replace(CONFIG, skip_bad_images=True), dataset, run, resume=True, console=quiet)
+    assert row["bad_images"] == 1
+    assert run.bad_images.read_text() == "image 5 is damaged\n"
+
+
+def test_long_epochs_get_lines_in_between(tmp_path, few_digits, monkeypatch):
+    monkeypatch.setattr("trevsnn.training.progress.BETWEEN_LINES", 0.0)
+    console = Console(file=io.StringIO(), width=200)
+    train(replace(CONFIG, epochs=1), few_digits, RunFolder(tmp_path / "run"), console=console)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 4
+    for part in ("epoch 1/1  step 2/3  loss ", "lr ", "images/s", "peak RSS", " left"):
+        assert part in lines[1]
+
+
+def test_steps_may_add_up_several_batches(tmp_path, few_digits, quiet):
+    """Without batch statistics, the size of a batch does not matter but for rounding."""
+    config = replace(CONFIG, epochs=1, drop_rate=0.0, drop_path_rate=0.0, batch_size=24, clip_grad=0.0, ema_decay=0.0)
+    weights = []
+    for size in (24, 6):
+        learner = Learner(replace(config, batch_size=size, effective_batch=24), few_digits)
+        for module in learner.model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.train = lambda mode: None
+                module.training = False
+        learner.model.double()
+        batches = loop_module.training_batches(learner, few_digits)
+        learner.step([(b.images.double(), b.targets) for b in (next(batches) for _ in range(24 // size))])
+        weights.append([p.detach() for p in learner.model.parameters()])
+    for whole, parts in zip(*weights, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_step_sizes_that_cannot_be(few_digits):
+    for options, message in [
+        ({"effective_batch": 40}, "effective_batch=40 must be a multiple of batch_size=16"),
+        ({"batch_size": 49}, "batch_size=49 is more than the 48 training images"),
+        ({"effective_batch": 64}, "effective_batch=64 is more than the 48 training images"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Learner(replace(CONFIG, **options), few_digits)
+    with pytest.raises(ValueError, match=r"no images to train on; give --val-split 0\.1"):
+        Learner(CONFIG, replace(few_digits, train=None))
+    learner = Learner(replace(CONFIG, lr_base_size=8, warmup_epochs=0, lr=0.01), few_digits)
+    assert learner.lr == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    "option", [{"precision": "fp16"}, {"channels_last": True}, {"mixup": 1.0, "cutmix": 1.0}], ids=str
+)
+def test_other_ways_to_train(tmp_path, few_digits, quiet, option):
+    run = RunFolder(tmp_path / "run")
+    train(replace(CONFIG, epochs=1, **option), few_digits, run, console=quiet)
+    model, _ = load_weights(run.weights)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    state = run.load_state()["learner"]
+    assert bool(state["scaler"]) == ("precision" in option)
+
+
+def test_a_scale_that_overflows_is_lowered_and_the_step_left_out(few_digits):
+    learner = Learner(replace(CONFIG, precision="fp16"), few_digits)
+    batch = next(loop_module.training_batches(learner, few_digits))[:2]
+    learner.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = [p.clone() for p in learner.model.parameters()]
+    learner.step([batch])
+    assert learner.scaler.get_scale() < 2.0**120
+    assert all(torch.equal(p, q) for p, q in zip(before, learner.model.parameters(), strict=True))
+    with pytest.raises(NonFiniteError):
+        learner.step([(batch[0] * float("nan"), batch[1])] if learner.scaler.update(0.5) is None else [])
+
+
+@pytest.mark.slow
+def test_compiled_training_is_close_to_plain(few_digits):
+    losses = []
+    for compiled in (False, True):
+        config = replace(CONFIG, compile=compiled, drop_rate=0.0, drop_path_rate=0.0)
+        learner = Learner(config, few_digits)
+        batches = loop_module.training_batches(learner, few_digits)
+        losses.append([learner.step([next(batches)[:2]]) for _ in range(2)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

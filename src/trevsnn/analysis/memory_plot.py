@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from trevsnn.training.files import atomic_path
+from trevsnn.files import atomic_path
 
 _COLOURS = {"stored": "#b0413e", "packed": "#d99a2b", "reversible": "#2a6f97"}
 

@@ -5,9 +5,9 @@ tensor that it makes, to see which of them the backward pass will still need whe
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from timm.optim import create_optimizer_v2
@@ -20,9 +20,7 @@ from trevsnn.analysis.memory import peak_bytes
 from trevsnn.models import TRevSNN
 from trevsnn.reversible import StepState
 from trevsnn.training import intermediate_supervision_loss
-
-Precision = Literal["fp32", "bf16", "fp16"]
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+from trevsnn.training.precision import Precision, autocast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,7 @@ def measure_step(
         p.grad = torch.zeros_like(p) if p.requires_grad else None
 
     def loss() -> Tensor:
-        with _autocast(device, precision):
+        with autocast(precision, device):
             return intermediate_supervision_loss(model(images), labels, 0.1)
 
     key_states, saved_bits, activations = _kept(model, loss)
@@ -189,10 +187,6 @@ def _shadows(result: Tensor) -> list[Tensor]:
         seen.add(node)
         waiting += [following for following, _ in node.next_functions]
     return []
-
-
-def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    return nullcontext() if precision == "fp32" else torch.autocast(device.type, _DTYPES[precision])
 
 
 def _bytes(tensors: list[Any]) -> int:

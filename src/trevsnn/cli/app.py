@@ -1,6 +1,7 @@
 """The application: its commands, and what becomes of errors."""
 
 import io
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,12 +13,13 @@ from trevsnn.cli.eval import evaluate_run
 from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
+from trevsnn.cli.recipes import recipes
 from trevsnn.cli.settings import settings_from_file
 from trevsnn.cli.train import train_run
-from trevsnn.training import NonFiniteError
+from trevsnn.training import NonFiniteError, StoppedError
 
 FAILED = 2
-INTERRUPTED = 130
+SIGNALLED = 128
 
 _PARAMETERS = Parameter(negative_iterable=())  # no --empty-OPTION
 
@@ -33,13 +35,15 @@ _train.default(train_run)
 app.command(_train)
 app.command(evaluate_run, name="eval")
 app.command(predict_images, name="predict", usage="Usage: trevsnn predict [OPTIONS] RUN IMAGES...\n")
+app.command(recipes)
 app.command(models)
 app.command(memory)
 app.command(convert)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 2 for bad input or a diverged run, 130 when interrupted.
+    """Run a command line; returns the exit code: 0, 2 for bad input or a diverged run, 128 + its number for a
+    signal: 130 after Ctrl-C, 143 after SIGTERM.
 
     A mistake of the user is one line on standard error. Any other exception is a bug and passes through.
 
@@ -54,7 +58,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except (CycloptsError, NonFiniteError, ValueError, OSError) as error:
         print(f"trevsnn: error: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt as interrupt:
-        print(f"trevsnn: interrupted{str(interrupt) and '; ' + str(interrupt)}", file=sys.stderr)
-        return INTERRUPTED
+    except (KeyboardInterrupt, StoppedError) as stop:
+        number = stop.signal_number if isinstance(stop, StoppedError) else signal.SIGINT
+        print(f"trevsnn: interrupted{str(stop) and '; ' + str(stop)}", file=sys.stderr)
+        return SIGNALLED + number
     return 0

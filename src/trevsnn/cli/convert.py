@@ -3,9 +3,16 @@
 from pathlib import Path
 
 from trevsnn.cli.output import plain_console
-from trevsnn.models import convert_official, create_model, infer_official_config, list_models
+from trevsnn.models import (
+    convert_official,
+    create_model,
+    infer_official_config,
+    list_models,
+    save_weights,
+    weights_info,
+)
 from trevsnn.models.network import TRevSNN
-from trevsnn.training import load_tensors, save_weights, weights_info
+from trevsnn.training import load_tensors
 
 
 def convert(source: Path, destination: Path, /) -> None:

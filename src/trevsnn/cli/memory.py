@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 import torch
 from rich.progress import track
 
-from trevsnn.analysis.step_memory import Precision, StepMemory, largest_batch, measure_step
+from trevsnn.analysis.step_memory import StepMemory, largest_batch, measure_step
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.models import create_model
 from trevsnn.reversible import Memory
 from trevsnn.training.config import Optimizer
+from trevsnn.training.precision import Precision
 
 PLOTTED_TIMESTEPS = (1, 2, 4, 8, 16)
 _SETTINGS = get_args(Memory)

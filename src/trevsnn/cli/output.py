@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from trevsnn.training.files import write_text
+from trevsnn.files import write_text
 
 JsonFile = Annotated[Path | None, Parameter(name="--json")]
 

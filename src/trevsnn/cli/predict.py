@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
-from trevsnn.cli.weights import load_run
-from trevsnn.data import read_image
+from trevsnn.cli.weights import load_trained
+from trevsnn.data import check_files, open_picture
 from trevsnn.training import choose_device, predict
 from trevsnn.training.config import Device
 
@@ -24,7 +23,7 @@ def predict_images(
     """Print the class and its probability for each image file.
 
     Args:
-        run: Run folder, or a weights file from one.
+        run: Run folder, whose best weights are taken, or a weights file.
         images: Image files of any size and mode.
         invert: Swap dark and light first: for dark ink on white paper.
         device: Where to compute; auto takes CUDA where there is a GPU.
@@ -33,11 +32,14 @@ def predict_images(
     if not images:
         raise ValueError("no image to predict; give at least one image file after the run")
     check_json(json)
-    model, info, dataset = load_run(run, choose_device(device))
-    names = info.class_names or dataset.class_names
-    pixels = [read_image(image, dataset.input_size[0], dataset.native_size, invert) for image in images]
+    trained = load_trained(run, choose_device(device))
+    names = trained.info.class_names or tuple(map(str, range(trained.model.num_classes)))
+    check_files(images)
+    pictures = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
     rows = []
-    for image, probabilities in zip(images, predict(model, dataset, torch.stack(pixels)).tolist(), strict=True):
+    for image, probabilities in zip(
+        images, predict(trained.model, trained.preprocessing, pictures).tolist(), strict=True
+    ):
         best = max(range(len(names)), key=probabilities.__getitem__)
         rows.append(
             {

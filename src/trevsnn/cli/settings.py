@@ -1,32 +1,45 @@
-"""Settings of `trevsnn train` from a file: --config FILE, or the run folder of --resume RUN."""
+"""Settings of `trevsnn train` from a file: --recipe NAME or FILE, or the run folder of --resume RUN."""
 
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
+from trevsnn.data import list_datasets
 from trevsnn.training import RunFolder, load_config
+from trevsnn.training.config import parse_config
+from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 
 
 def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Fill the options that the command line leaves open from the file that it names."""
-    resume, file = _value(arguments, "--resume"), _value(arguments, "--config")
-    if resume and file:
-        raise ValueError("--resume takes its settings from the run; leave --config out")
+    """Fill the options that the command line leaves open from the file that it names, or the data set's own recipe."""
+    resume, recipe, wanted = (_value(arguments, name) for name in ("--resume", "--recipe", "DATASET"))
+    if resume and recipe:
+        raise ValueError("--resume takes its settings from the run; leave --recipe out")
     if resume:
         run = RunFolder(resume)
-        dataset, values = run.read_config()
-        source = str(run.config)
-    elif file:
-        dataset, values = load_config(file)
-        source = str(Path(file))
+        source, (dataset, values) = str(run.config), run.read_config()
+    elif recipe:
+        source, (dataset, values) = recipe, _read(recipe)
+    elif wanted in list_datasets():
+        source = default_recipe(wanted, from_weights=_value(arguments, "--weights") is not None)
+        dataset, values = _read(source)
     else:
         return
-    wanted = _value(arguments, "DATA")
     if dataset is not None and wanted is not None and wanted != dataset:
         raise ValueError(f"{source} is for the dataset {dataset!r}, not {wanted!r}")
     options = {name.replace("_", "-"): value for name, value in values.items()}
     Dict(options, source=source, use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _read(recipe: str) -> tuple[str | None, dict[str, Any]]:
+    """A recipe of that name, else of that file."""
+    if recipe in list_recipes():
+        return parse_config(read_recipe(recipe), recipe)
+    if not Path(recipe).exists() and not Path(recipe).suffix and "/" not in recipe:
+        read_recipe(recipe)  # says which name is near
+    return load_config(recipe)
 
 
 def _value(arguments: ArgumentCollection, name: str) -> str | None:

@@ -1,5 +1,6 @@
 """`trevsnn train`."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -10,46 +11,83 @@ from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
 from trevsnn.data import load_dataset
-from trevsnn.training import RunFolder, TrainConfig, train
+from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
+from trevsnn.training.progress import format_time
 
 
 def train_run(
-    data: str,
+    dataset: str,
     /,
     *,
     output: Path | None = None,
     resume: Path | None = None,
-    config: Path | None = None,
+    recipe: str | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
     json: JsonFile = None,
     settings: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Train a network and write a run folder.
 
+    With several GPUs or machines: torchrun --nproc-per-node GPUS -m trevsnn train ...
+
     Args:
-        data: Data set: digits.
-        output: Run folder to write; runs/DATA by default.
-        resume: Run folder to continue, with its own settings, after its last whole epoch.
-        config: TOML file of settings, for example a run's config.toml; other options override it.
+        dataset: Data set: digits, imagefolder (train/ and val/ of class folders, or class folders and --val-split),
+            webdataset (tar shards, laid out likewise), cifar10 or cifar100.
+        output: Run folder to write; runs/DATASET by default.
+        resume: Run folder to continue, with its own settings, after its last checkpoint.
+        recipe: Name of a recipe (see `trevsnn recipes`) or a TOML file of settings, for example a run's config.toml;
+            other options override it. By default the data set's own; for pictures, finetune with --weights, else
+            imagenet_tiny.
         overwrite: Replace a run that stands in the run folder.
-        json: Also write the last epoch's metrics to this file.
+        dry_run: Write nothing: build all, run two steps, and print the time and memory of the whole run.
+        json: Also write the last epoch's metrics, or what a dry run found, to this file.
     """
     check_json(json)
-    dataset = load_dataset(data)
     if resume is not None and (output is not None or overwrite):
         raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
-    run = RunFolder(resume or output or Path("runs") / data)
+    images = load_dataset(dataset, settings.data, settings.val_split)
     console = plain_console()
+    if dry_run:
+        forecast = forecast_run(settings, images)
+        if _is_first():
+            write_json([forecast.__dict__], json)
+            console.print(describe_forecast(forecast, settings), soft_wrap=True)
+        return
+    run = RunFolder(resume or output or Path("runs") / dataset)
     try:
-        row = train(settings, dataset, run, resume=resume is not None, overwrite=overwrite, console=console)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"continue with: {_programs()}trevsnn train {data} --resume {shlex.quote(str(run.path))}"
-            if run.holds_run()
-            else ""
-        ) from None
-    write_json([row], json)
-    console.print(_what_next(run, row["test_accuracy"]), soft_wrap=True)
+        row = train(settings, images, run, resume=resume is not None, overwrite=overwrite, console=console)
+    except (KeyboardInterrupt, StoppedError) as stop:
+        again = f"{_programs()}trevsnn train {dataset} --resume {shlex.quote(str(run.path))}"
+        stop.args = (f"continue with: {again}" if run.holds_run() else "",)
+        raise
+    if _is_first():
+        write_json([row], json)
+        console.print(_what_next(run, row["test_accuracy"]), soft_wrap=True)
+
+
+def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
+    """What a dry run found, in lines."""
+    loading, training = forecast.loading_images_per_second, forecast.training_images_per_second
+    kind, peak = forecast.memory
+    lines = [
+        f"parameters      {forecast.parameters:,}",
+        f"epoch           {forecast.steps_per_epoch:,} steps of {forecast.effective_batch:,} images",
+        f"loading alone   {loading:,.0f} images/s",
+        f"training alone  {training:,.0f} images/s",
+        f"memory          {kind} {peak / 1e6:,.0f} MB",
+        f"whole run       {format_time(forecast.seconds)} for {settings.epochs} epochs, "
+        f"{format_time(forecast.test_seconds)} of each for the test images",
+    ]
+    if forecast.loading_is_slower:
+        lines.append(
+            "warning: images are loaded slower than trained on; more --workers, smaller files or a faster disk help"
+        )
+    return "\n".join(lines)
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _programs() -> str:

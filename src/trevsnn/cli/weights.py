@@ -1,28 +1,34 @@
 """Networks that the commands take: a run folder or a weights file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from trevsnn.data import ImageDataset, load_dataset
+from trevsnn.data import Preprocessing
+from trevsnn.models import WeightsInfo, load_weights
 from trevsnn.models.network import TRevSNN
-from trevsnn.training import RunFolder, WeightsInfo, load_weights
+from trevsnn.training import weights_file
 
 
-def load_run(path: Path, device: torch.device) -> tuple[TRevSNN, WeightsInfo, ImageDataset]:
-    """The network of a run in eval mode, its description and its data set.
+@dataclass(frozen=True)
+class Trained:
+    """A network in eval mode with what belongs to it."""
+
+    file: Path
+    model: TRevSNN
+    info: WeightsInfo
+    preprocessing: Preprocessing
+
+
+def load_trained(path: Path, device: torch.device) -> Trained:
+    """The network of a weights file, or the best of a run.
 
     Raises:
-        ValueError: when there is none, or it belongs to no data set.
+        ValueError: when there is none, or it does not say what its input is made by.
     """
-    if not path.exists():
-        raise ValueError(f"run folder {str(path)!r} does not exist")
-    file = path
-    if path.is_dir():
-        file = RunFolder(path).weights
-        if not file.is_file():
-            raise ValueError(f"{str(path)!r} is not a run folder: it has no {file.name}")
+    file = weights_file(path)
     model, info = load_weights(file, device)
-    if info.dataset is None:
-        raise ValueError(f"{str(file)!r} does not say which dataset it was trained on; give a run of `trevsnn train`")
-    return model, info, load_dataset(info.dataset)
+    if info.preprocessing is None:
+        raise ValueError(f"{str(file)!r} does not say how its input is made; give a run of `trevsnn train`")
+    return Trained(file, model, info, Preprocessing.from_dict(info.preprocessing))

@@ -1,18 +1,25 @@
-"""Data sets by name, seeded batches, and image files for inference."""
+"""Data sets by name, seeded batches from them, and pictures for inference."""
 
-from trevsnn.data.augment import random_affine
-from trevsnn.data.batches import seeded_generator, training_batches
-from trevsnn.data.dataset import ImageDataset, Split
-from trevsnn.data.images import read_image
+from trevsnn.data.augmentation import Augmentation
+from trevsnn.data.dataset import ImageDataset, PixelSamples, Samples
+from trevsnn.data.loading import BadImages, TrainingStream, default_workers, evaluation_batches
+from trevsnn.data.pictures import BadImageError, check_files, open_picture
+from trevsnn.data.preprocessing import Preprocessing
 from trevsnn.data.registry import list_datasets, load_dataset
 
 __all__ = [
+    "Augmentation",
+    "BadImageError",
+    "BadImages",
     "ImageDataset",
-    "Split",
+    "PixelSamples",
+    "Preprocessing",
+    "Samples",
+    "TrainingStream",
+    "check_files",
+    "default_workers",
+    "evaluation_batches",
     "list_datasets",
     "load_dataset",
-    "random_affine",
-    "read_image",
-    "seeded_generator",
-    "training_batches",
+    "open_picture",
 ]

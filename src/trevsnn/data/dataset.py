@@ -1,40 +1,73 @@
-"""What a data set of images held in memory is to training, evaluation and prediction."""
+"""What a data set of images is to training, evaluation and prediction."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from torch import Tensor
-from torch.nn.functional import interpolate
+import numpy as np
+from PIL import Image
+
+from trevsnn.data.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Images and labels that belong together."""
+class Samples(Protocol):
+    """Pictures with their classes, to be opened one by one in any order and from any process."""
 
-    pixels: Tensor
-    """(N, C, h, w), uint8 grey or colour values as they are in the source, 0 to 255."""
-    labels: Tensor
-    """(N,), int64 class indices."""
+    @property
+    def labels(self) -> np.ndarray:
+        """(len,), int64 class indices."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[int]:
+        """How many images lie next to each other on the disk, group by group, where it is faster to read them so; else
+        one group of all."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def open(self, index: int, channels: int) -> Image.Image:
+        """A picture of mode L (1 channel) or RGB (3 channels).
+
+        Raises:
+            BadImageError: when it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSamples:
+    """Pictures held in memory."""
+
+    pixels: np.ndarray
+    """(N, h, w) grey or (N, h, w, 3) colour values, uint8."""
+    labels: np.ndarray
+
+    @property
+    def groups(self) -> Sequence[int]:
+        return [len(self)]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def open(self, index: int, channels: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index]).convert("L" if channels == 1 else "RGB")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDataset:
-    """A fixed training and test split, and how its pixels become the input of a network."""
+    """A training and a test split, and what is usual to train on them."""
 
     name: str
     class_names: tuple[str, ...]
-    native_size: tuple[int, int]
-    """Height and width of the source images (pixels); pictures for prediction are reduced to it first."""
-    input_size: tuple[int, int, int]
-    """(C, H, W) of what the network receives."""
+    test: Samples
+    train: Samples | None = None
+    """None where there are only images to test on."""
     model: str
     """Name of the network trained on it by default."""
-    train: Split
-    test: Split
-
-    def prepare(self, pixels: Tensor) -> Tensor:
-        """(N, C, h, w) uint8, 0 to 255 -> (N, C, H, W) float, -1 to 1, enlarged bilinearly to the input size."""
-        size = self.input_size[1:]
-        return interpolate(pixels.float() / 127.5 - 1, size=size, mode="bilinear", align_corners=False)
+    preprocessing: Preprocessing | None = None
+    """How its pictures are prepared; None for as the network's own default is."""
+    in_memory: bool = field(default=False)
+    """Whether opening an image takes hardly any time."""

@@ -6,9 +6,10 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI r
 
 from typing import Any
 
-import torch
+import numpy as np
 
-from trevsnn.data.dataset import ImageDataset, Split
+from trevsnn.data.dataset import ImageDataset, PixelSamples
+from trevsnn.data.preprocessing import Preprocessing
 
 BRIGHTEST = 16
 TEST_SHARE = 0.2
@@ -21,17 +22,17 @@ def digits() -> ImageDataset:
     from sklearn.model_selection import train_test_split
 
     bunch: Any = load_digits()
-    pixels = torch.from_numpy(bunch.images).mul(255 / BRIGHTEST).round().to(torch.uint8).unsqueeze(1)
-    labels = torch.from_numpy(bunch.target).long()
+    pixels = (bunch.images * (255 / BRIGHTEST)).round().astype(np.uint8)
+    labels = bunch.target.astype(np.int64)
     train, test = train_test_split(
         range(len(labels)), test_size=TEST_SHARE, random_state=SPLIT_SEED, stratify=bunch.target
     )
     return ImageDataset(
         name="digits",
         class_names=tuple(str(name) for name in bunch.target_names),
-        native_size=(8, 8),
-        input_size=(1, 32, 32),
+        train=PixelSamples(pixels[train], labels[train]),
+        test=PixelSamples(pixels[test], labels[test]),
         model="trevsnn_digits",
-        train=Split(pixels=pixels[train], labels=labels[train]),
-        test=Split(pixels=pixels[test], labels=labels[test]),
+        preprocessing=Preprocessing(input_size=(1, 32, 32), interpolation="bilinear", native_size=(8, 8)),
+        in_memory=True,
     )

@@ -1,25 +1,43 @@
 """Data sets by name."""
 
-from collections.abc import Callable
+from pathlib import Path
 
+from trevsnn.data.cifar import cifar10, cifar100
 from trevsnn.data.dataset import ImageDataset
 from trevsnn.data.digits import digits
+from trevsnn.data.folder import image_folder
+from trevsnn.data.shards import tar_shards
 from trevsnn.suggest import suggest
 
-_DATASETS: dict[str, Callable[[], ImageDataset]] = {"digits": digits}
+_FROM_FILES = {"cifar10": cifar10, "cifar100": cifar100}
+_SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards}
 
 
 def list_datasets() -> list[str]:
     """Names that `load_dataset` knows."""
-    return sorted(_DATASETS)
+    return sorted(["digits", *_FROM_FILES, *_SPLITTABLE])
 
 
-def load_dataset(name: str) -> ImageDataset:
+def load_dataset(name: str, data: Path | None = None, val_split: float | None = None) -> ImageDataset:
     """The data set of that name.
 
+    Args:
+        name: one of `list_datasets()`.
+        data: the folder that holds it; None for one that comes with the package.
+        val_split: share of the images to test on, for "imagefolder" and "webdataset" without val/.
+
     Raises:
-        ValueError: for an unknown name; the message has the nearest right one.
+        ValueError: for an unknown name (the message has the nearest right one), a folder that does not hold the data
+            set, or an argument that it does not take.
     """
-    if name not in _DATASETS:
+    if name not in list_datasets():
         raise ValueError(f"dataset {name!r} is unknown; {suggest(name, list_datasets())}")
-    return _DATASETS[name]()
+    if val_split is not None and name not in _SPLITTABLE:
+        raise ValueError(f"val_split={val_split!r} is not for {name!r}, which has a split of its own; leave it out")
+    if name == "digits":
+        if data is not None:
+            raise ValueError(f"data {str(data)!r} is not for 'digits', which comes with scikit-learn; leave it out")
+        return digits()
+    if data is None:
+        raise ValueError(f"dataset {name!r} needs the folder that holds it; give --data DIR")
+    return _SPLITTABLE[name](data, val_split) if name in _SPLITTABLE else _FROM_FILES[name](data)

@@ -5,16 +5,31 @@ from trevsnn.models.counting import count_macs, parameter_counts
 from trevsnn.models.fold import fold
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import convert_official, infer_official_config
-from trevsnn.models.presets import create_model, list_models
+from trevsnn.models.presets import create_model, list_models, load_weights
+from trevsnn.models.weights import (
+    LoadReport,
+    WeightsInfo,
+    load_tensors_into,
+    read_weights_info,
+    save_weights,
+    weights_info,
+)
 
 __all__ = [
+    "LoadReport",
     "NetworkConfig",
     "TRevSNN",
+    "WeightsInfo",
     "convert_official",
     "count_macs",
     "create_model",
     "fold",
     "infer_official_config",
     "list_models",
+    "load_tensors_into",
+    "load_weights",
     "parameter_counts",
+    "read_weights_info",
+    "save_weights",
+    "weights_info",
 ]

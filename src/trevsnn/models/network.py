@@ -7,14 +7,17 @@ Source: Hu et al., "High-Performance Temporal Reversible Spiking Neural Networks
 O(1) Inference Cost", ICML 2024.
 """
 
+import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import accumulate, islice
 from operator import mul
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
 from trevsnn.layers import (
@@ -30,10 +33,11 @@ from trevsnn.layers import (
 )
 from trevsnn.layers.stem import STRIDE
 from trevsnn.models.config import NetworkConfig
+from trevsnn.models.weights import WeightsInfo, read_weights_info, save_weights, weights_info
 from trevsnn.reversible import ReplayableModule, ReversibleGrid, Sliced, StepState, recompute
 
 INITIAL_DECAY = 0.5
-
+HUB_WEIGHTS = "model.safetensors"
 
 MIN_SLICE = 2**16
 """Values of a map below which a slice of the batch is not worth cutting."""
@@ -68,11 +72,11 @@ class Cell(nn.Module):
         return x
 
 
-class TRevSNN(nn.Module):
+class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
     """Temporal-reversible spiking network for images.
 
     In training with auxiliary heads `forward` returns the logits of every head, the deployed one last;
-    otherwise one tensor (N, num_classes).
+    otherwise one tensor (N, num_classes). `save_pretrained` and `push_to_hub` are huggingface_hub's.
 
     Args:
         config: the options; or give them as keywords (see `NetworkConfig`).
@@ -84,6 +88,7 @@ class TRevSNN(nn.Module):
     def __init__(self, config: NetworkConfig | None = None, **options: Any):
         super().__init__()
         self.config = config = replace(config or NetworkConfig(), **options)
+        self.weights_info: WeightsInfo | None = None  # what the file said that the weights came from
         self.num_features = self.head_hidden_size = config.channels[-1]
         self.stem: Stem | FoldedStem = Stem(config.in_chans, config.channels[0])
         decays = [
@@ -146,6 +151,7 @@ class TRevSNN(nn.Module):
         if global_pool not in (None, "avg"):
             raise ValueError(f"global_pool={global_pool!r} is not available; the network pools by the mean, 'avg'")
         self.config = replace(self.config, num_classes=num_classes)
+        self.weights_info = self.weights_info and replace(self.weights_info, class_names=None)
         like = self.stem.conv1.weight if isinstance(self.stem, Stem) else next(self.parameters())
         heads = nn.ModuleList(AuxiliaryHead(self.num_features, num_classes) for _ in self.config.head_steps[:-1])
         self.aux_heads = heads.apply(_initialise).to(like)
@@ -165,6 +171,57 @@ class TRevSNN(nn.Module):
         from trevsnn.models.fold import fold
 
         return fold(self)
+
+    def described(self) -> WeightsInfo:
+        """What a weights file of this network says about it."""
+        name = getattr(self, "pretrained_cfg", {}).get(
+            "architecture", "trevsnn_tiny"
+        )  # all options are given: any will do
+        return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        if isinstance(self.stem, FoldedStem):
+            raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
+        save_weights(self, save_directory / HUB_WEIGHTS, self.described())
+        config = json.dumps(asdict(self.config), indent=2)
+        (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> "TRevSNN":
+        """The network that `save_pretrained` wrote to a folder, or `push_to_hub` to the hub, in eval mode.
+
+        Args:
+            name_or_folder: the folder, or USER/NAME on the hub.
+            revision, cache_dir, token, force_download, local_files_only: see huggingface_hub's `hf_hub_download`.
+            **options: other options than the saved ones; with another num_classes, the classifiers are new.
+
+        Raises:
+            ValueError: when the folder holds no such network.
+        """
+        from trevsnn.models.presets import create_model
+
+        file = Path(name_or_folder) / HUB_WEIGHTS
+        if not file.parent.is_dir():
+            file = hf_hub_download(
+                str(name_or_folder),
+                HUB_WEIGHTS,
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                force_download=force_download,
+                local_files_only=local_files_only,
+            )
+        return create_model(read_weights_info(file).model, checkpoint=file, **options).eval()
 
     def _run(self, x: Tensor, readout=None) -> list[Tensor]:
         self._check_input(x)

@@ -1,17 +1,20 @@
 """The named networks, registered with timm: `create_model` here and `timm.create_model` build the same."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.network import TRevSNN
-from trevsnn.suggest import suggest
+from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info
+from trevsnn.suggest import shortened, suggest
 
-__all__ = ["create_model", "list_models", "trevsnn_digits", "trevsnn_small", "trevsnn_tiny"]
+__all__ = ["create_model", "list_models", "load_weights", "trevsnn_digits", "trevsnn_small", "trevsnn_tiny"]
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -70,15 +73,18 @@ def list_models() -> list[str]:
     return sorted(default_cfgs)
 
 
-def create_model(name: str, **options: Any) -> TRevSNN:
+def create_model(name: str, *, checkpoint: str | Path | None = None, **options: Any) -> TRevSNN:
     """Build a network by name.
 
     Args:
         name: one of `list_models()`.
+        checkpoint: weights file to load. Its options hold for all that `options` leaves out; with another num_classes,
+            the classifiers are new.
         **options: any field of `NetworkConfig`; None stands for the network's own value.
 
     Raises:
-        ValueError: for an unknown name or option (the message has the nearest right one) or a bad value.
+        ValueError: for an unknown name or option (the message has the nearest right one), a bad value, or a checkpoint
+            that cannot be read or does not fit.
 
     Example:
         >>> model = create_model("trevsnn_digits", timesteps=2)
@@ -91,6 +97,38 @@ def create_model(name: str, **options: Any) -> TRevSNN:
     for option in options:
         if option not in known:
             raise ValueError(f"{option!r} is not an option of {name}; {suggest(option, known)}")
-    model = timm.create_model(name, **{key: value for key, value in options.items() if value is not None})
+    options = {key: value for key, value in options.items() if value is not None}
+    if checkpoint is not None:
+        return _with_weights(name, Path(checkpoint), options)
+    model = timm.create_model(name, **options)
     assert isinstance(model, TRevSNN)
+    return model
+
+
+def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[TRevSNN, WeightsInfo]:
+    """The network of a weights file, in eval mode, and its description.
+
+    Raises:
+        ValueError: as `read_weights_info`, and when the entries do not fit the network.
+    """
+    info = read_weights_info(path)
+    return _with_weights(info.model, Path(path), {}).to(device).eval(), info
+
+
+def _with_weights(name: str, path: Path, options: dict[str, Any]) -> TRevSNN:
+    info = read_weights_info(path)
+    if info.model != name and info.model in list_models():
+        raise ValueError(f"checkpoint {str(path)!r} is of {info.model}, not {name}")
+    try:
+        model = create_model(info.model, **info.options | options)
+        same_classes = model.num_classes == info.options.get("num_classes", model.num_classes)
+        report = load_tensors_into(model, path, except_heads=not same_classes)
+        heads = () if same_classes else ("head.", "aux_heads.")
+        wrong = [n for n in report.unknown + report.replaced + report.missing if not (heads and n.startswith(heads))]
+        if wrong:
+            raise ValueError(f"unknown, missing or of another shape: {shortened(wrong)}")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{str(path)!r} does not fit its network: {error}") from error
+    model.pretrained_cfg = {**model.pretrained_cfg, **(info.preprocessing or {})}  # type: ignore[dict-item]
+    model.weights_info = info if same_classes else None
     return model

@@ -1,30 +1,30 @@
-"""Training: objective, configuration, loop, checkpoints and run folders."""
+"""Training: objective, configuration and recipes, loop, checkpoints and run folders."""
 
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 from trevsnn.training.evaluation import Evaluation, evaluate, predict
+from trevsnn.training.forecast import Forecast, forecast_run
 from trevsnn.training.learner import Learner, NonFiniteError, choose_device
 from trevsnn.training.loop import train
 from trevsnn.training.objectives import intermediate_supervision_loss
-from trevsnn.training.run_folder import RunFolder, load_tensors
-from trevsnn.training.weights import WeightsInfo, load_weights, read_weights_info, save_weights, weights_info
+from trevsnn.training.run_folder import RunFolder, load_tensors, weights_file
+from trevsnn.training.stopping import StoppedError
 
 __all__ = [
     "Evaluation",
+    "Forecast",
     "Learner",
     "NonFiniteError",
     "RunFolder",
+    "StoppedError",
     "TrainConfig",
-    "WeightsInfo",
     "choose_device",
     "dump_config",
     "evaluate",
+    "forecast_run",
     "intermediate_supervision_loss",
     "load_config",
     "load_tensors",
-    "load_weights",
     "predict",
-    "read_weights_info",
-    "save_weights",
     "train",
-    "weights_info",
+    "weights_file",
 ]

@@ -1,6 +1,5 @@
 """Everything that decides how a run comes out, in one readable, re-runnable file."""
 
-import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,9 +9,12 @@ from typing import Annotated, Any, Literal, get_args
 import tomli_w
 from cyclopts import Parameter
 
+from trevsnn.checks import is_number, is_whole, require
+from trevsnn.data import Augmentation
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
 from trevsnn.suggest import suggest
+from trevsnn.training.precision import Precision
 
 
 def _parse_whole(_: Any, tokens: Sequence[Any]) -> int:
@@ -30,22 +32,50 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Augmentation):
     """Settings of a training run. The options of the network are None where the model's own value holds.
 
     Raises:
         ValueError: for a value out of range; the message names the field.
     """
 
-    epochs: Whole = 22
+    data: Path | None = None
+    """Folder that holds the data set; none for digits."""
+    val_split: float | None = None
+    """Share of the images to test on, of a data set without val/ (more than 0, less than 1)."""
+    image_size: Whole | None = None
+    """Height and width of what the network receives (pixels); by default the data set's or the model's own."""
+    skip_bad_images: bool = False
+    """List images that cannot be read in the run folder, and go on without them; otherwise the first stops the run."""
+    workers: Whole | None = None
+    """Processes that read and augment images, for each training process; by default one per CPU core, at most 8, and
+    none for images held in memory."""
+
+    epochs: Whole = 100
     """Passes over the training images."""
     batch_size: Whole = 64
-    """Images per optimiser step."""
+    """Images that a process takes at a time; their batch statistics are shared."""
+    effective_batch: Whole | None = None
+    """Images per optimiser step, over all processes and with gradients added up over several batches; by default a
+    batch of every process."""
     seed: Whole = 0
     """Seed of the initial weights, the order of the images and their augmentation."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA where there is a GPU."""
+    precision: Precision = "fp32"
+    """Of the training step; bf16 and fp16 are autocast, with membrane potentials in fp32. Tests are in fp32."""
+    compile: bool = False
+    """Compile the network with torch.compile: a slow start, then faster steps."""
+    channels_last: bool = False
+    """Keep weights and images in channels-last memory layout."""
+    checkpoint_minutes: float = 10.0
+    """Time between two saves of the state within an epoch (minutes); after every epoch it is saved in any case."""
+    keep_checkpoints: Whole = 2
+    """Number of saved states to keep, the last ones."""
 
+    weights: Path | None = None
+    """Weights to start from: a weights file, or a run folder whose best weights are taken. A classifier for other
+    classes is replaced, everything else is kept."""
     model: str | None = None
     """Name of the network (see `trevsnn models`); by default the data set's own."""
     timesteps: Whole | None = None
@@ -53,7 +83,7 @@ class TrainConfig:
     channels: Annotated[tuple[Whole, ...] | None, Parameter(consume_multiple=True)] = None
     """Channels of each level, as many levels as numbers; by default the model's own."""
     kernel_size: Whole | None = None
-    """Size of the depth-wise kernels (pixels, odd); by default the model's own, 3 for digits."""
+    """Size of the depth-wise kernels (pixels, odd); by default the model's own."""
     depth: Whole | None = None
     """Blocks per level, summed over the subnetworks; 2 per time step by default."""
     input_encoding: InputEncoding | None = None
@@ -61,8 +91,8 @@ class TrainConfig:
     aux_heads: bool | None = None
     """Intermediate supervision: classifiers also after earlier steps, in training only; on by default."""
     memory: Memory | None = None
-    """What a training step keeps for its backward pass: 2-bit codes (reversible, default) or all. The
-    gradients are the same."""
+    """What a training step keeps for its backward pass: 2-bit codes (reversible, default), bits in place of spikes
+    (packed) or all (stored). The gradients are the same."""
     drop_rate: float | None = None
     """Dropout before the classifiers (0 to 1); 0 by default."""
     drop_path_rate: float | None = None
@@ -70,45 +100,58 @@ class TrainConfig:
 
     optimizer: Optimizer = "adamw"
     """Update rule."""
-    lr: float = 1e-2
+    lr: float = 1e-3
     """Highest learning rate, reached after the warm-up; from there it falls along a cosine."""
+    lr_base_size: Whole | None = None
+    """Images per optimiser step for which `lr` is meant; for more or fewer it is scaled in proportion. By default it is
+    taken as it stands."""
+    warmup_lr: float = 1e-6
+    """Learning rate of the first step."""
     min_lr: float = 1e-6
     """Learning rate of the last step."""
-    warmup_epochs: float = 2.0
+    warmup_epochs: float = 0.0
     """Length of the linear warm-up (epochs, at most all of them)."""
-    weight_decay: float = 0.2
+    weight_decay: float = 0.05
     """Decay of the weights; biases, norms and the neurons' decays have none."""
-    clip_grad: float = 0.2
+    clip_grad: float = 0.0
     """Adaptive gradient clipping: largest norm of a unit's gradient as a share of its weights'; 0 for none."""
-    ema_decay: float = 0.99
+    ema_decay: float = 0.0
     """Decay per step of the moving average of the weights, which is what is evaluated and saved; 0 for none."""
     label_smoothing: float = 0.1
     """Share of the target spread over all classes (0 to 1)."""
-    augment: bool = True
-    """Shift, rotate and scale the training images a little."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("data", "weights"):
+            if getattr(self, name) is not None:  # a run is continued from other folders than it was started in
+                object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
-        for name in ("epochs", "batch_size"):
-            self._require(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number from 1")
-        self._require("seed", _is_whole(self.seed) and 0 <= self.seed < 2**63, "a whole number from 0")
-        for name in ("lr", "min_lr", "warmup_epochs", "weight_decay", "clip_grad"):
+        for name in ("epochs", "batch_size", "keep_checkpoints"):
+            self._require(name, is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number from 1")
+        for name, smallest in (("image_size", 1), ("workers", 0), ("effective_batch", 1), ("lr_base_size", 1)):
             value = getattr(self, name)
-            self._require(name, _is_number(value) and value >= 0, "a finite number from 0")
+            self._require(
+                name, value is None or (is_whole(value) and value >= smallest), f"a whole number from {smallest}"
+            )
+        self._require("seed", is_whole(self.seed) and 0 <= self.seed < 2**63, "a whole number from 0")
+        for name in ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad", "checkpoint_minutes"):
+            value = getattr(self, name)
+            self._require(name, is_number(value) and value >= 0, "a finite number from 0")
         self._require("lr", self.lr > 0, "more than 0")
-        self._require("min_lr", self.min_lr <= self.lr, f"at most lr={self.lr}")
+        for name in ("min_lr", "warmup_lr"):
+            self._require(name, getattr(self, name) <= self.lr, f"at most lr={self.lr}")
         self._require("warmup_epochs", self.warmup_epochs <= self.epochs, f"at most epochs={self.epochs}")
-        self._require("ema_decay", _is_number(self.ema_decay) and 0 <= self.ema_decay < 1, "from 0 to less than 1")
+        self._require("ema_decay", is_number(self.ema_decay) and 0 <= self.ema_decay < 1, "from 0 to less than 1")
         smoothing = self.label_smoothing
-        self._require("label_smoothing", _is_number(smoothing) and 0 <= smoothing < 1, "from 0 to less than 1")
-        for name, choices in (("optimizer", Optimizer), ("device", Device)):
+        self._require("label_smoothing", is_number(smoothing) and 0 <= smoothing < 1, "from 0 to less than 1")
+        for name, choices in (("optimizer", Optimizer), ("device", Device), ("precision", Precision)):
             self._require(name, getattr(self, name) in get_args(choices), "one of " + ", ".join(get_args(choices)))
-        self._require("augment", isinstance(self.augment, bool), "true or false")
+        for name in ("skip_bad_images", "compile", "channels_last"):
+            self._require(name, isinstance(getattr(self, name), bool), "true or false")
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
-            raise ValueError(f"{name}={getattr(self, name)!r} must be {allowed}")
+        require(self, name, holds, allowed)
 
     @property
     def model_options(self) -> dict[str, Any]:
@@ -119,7 +162,7 @@ class TrainConfig:
 
 def dump_config(dataset: str, config: TrainConfig) -> str:
     """The configuration of a run on a data set as TOML; fields that are None are left out."""
-    values = {name: value for name, value in asdict(config).items() if value is not None}
+    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items() if v is not None}
     return tomli_w.dumps({"dataset": dataset, **values})
 
 
@@ -130,22 +173,23 @@ def load_config(path: str | Path) -> tuple[str | None, dict[str, Any]]:
         ValueError: when the file cannot be read, is no TOML or has an unknown field.
     """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"config {str(path)!r} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"config {str(path)!r} is no TOML file: {error}") from error
+        raise ValueError(f"recipe {str(path)!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"recipe {str(path)!r} is no TOML file: {error}") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str) -> tuple[str | None, dict[str, Any]]:
+    """As `load_config`, from the content of a file; `source` is what messages call it."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"recipe {source!r} is no TOML file: {error}") from error
     dataset = values.pop("dataset", None)
     known = [field.name for field in fields(TrainConfig)]
     for name in values:
         if name not in known:
-            raise ValueError(f"config {str(path)!r} has the unknown field {name!r}; {suggest(name, known)}")
+            raise ValueError(f"recipe {source!r} has the unknown field {name!r}; {suggest(name, known)}")
     return dataset, values
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,6 +1,10 @@
 """What a run changes from step to step: weights, their average and the optimiser."""
 
 import copy
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,15 +12,19 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import dispatch_clip_grad
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from trevsnn.data import ImageDataset
-from trevsnn.data.batches import batches_per_epoch
-from trevsnn.models import create_model
+from trevsnn.data import ImageDataset, Preprocessing
+from trevsnn.data.seeding import LAYERS, seed_of
+from trevsnn.models import LoadReport, create_model, load_tensors_into, read_weights_info
 from trevsnn.models.network import TRevSNN
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.objectives import intermediate_supervision_loss
+from trevsnn.training.precision import autocast
+from trevsnn.training.processes import Processes
+from trevsnn.training.run_folder import weights_file
 
 
 class NonFiniteError(ArithmeticError):
@@ -55,38 +63,68 @@ def _check_batch(model: TRevSNN, shape: tuple[int, int, int, int]) -> None:
 class Learner:
     """A network in training. The same configuration always builds the same one.
 
-    Sets PyTorch's global random seed, which decides the initial weights.
+    Sets PyTorch's global random seed, which decides the initial weights and then, anew in every step, dropout.
+
+    Args:
+        config, dataset: what to train on what.
+        processes: those that train together.
+        fresh: whether it starts training; a state that is loaded makes the weights of the configuration needless.
 
     Raises:
         ValueError: when a setting cannot work, before anything is written.
     """
 
-    def __init__(self, config: TrainConfig, dataset: ImageDataset):
-        self.config = config
+    def __init__(
+        self, config: TrainConfig, dataset: ImageDataset, processes: Processes | None = None, *, fresh: bool = True
+    ):
+        self.fresh = fresh
+        self.config = config = _with_options_of_weights(config) if fresh else config
+        self.processes = processes = processes or Processes()
         self.device = choose_device(config.device)
-        self.model_name = dataset.model if config.model is None else config.model
+        self.effective_batch, self.batches_per_step = _step_size(config, dataset, processes)
+        self.steps_per_epoch = len(dataset.train or ()) // self.effective_batch
+        self.load_report: LoadReport | None = None
         torch.manual_seed(config.seed)
-        in_chans, num_classes = dataset.input_size[0], len(dataset.class_names)
-        self.model: TRevSNN = create_model(
-            self.model_name, in_chans=in_chans, num_classes=num_classes, **config.model_options
-        )
-        _check_batch(self.model, (config.batch_size, *dataset.input_size))
-        self.model.to(self.device)
+        self.model = self._build(dataset)
+        self.preprocessing = _preprocessing(self.model, dataset, config.image_size)
+        _check_batch(self.model, (config.batch_size, *self.preprocessing.input_size))
+        self.layout = torch.channels_last if config.channels_last else torch.preserve_format
+        self.model.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.ema = SharedWeightsEma(self.model, config.ema_decay) if config.ema_decay else None
         special: dict[str, Any] = {"trust_clip": True} if config.optimizer == "lamb" else {}
+        scale = 1.0 if config.lr_base_size is None else self.effective_batch / config.lr_base_size
         self.optimizer = create_optimizer_v2(
-            self.model, opt=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, **special
+            self.model, opt=config.optimizer, lr=config.lr * scale, weight_decay=config.weight_decay, **special
         )
-        self.steps_per_epoch = batches_per_epoch(dataset, config.batch_size)
         self.scheduler = CosineLRScheduler(
             self.optimizer,
             t_initial=max(2, config.epochs * self.steps_per_epoch),
             lr_min=config.min_lr,
             warmup_t=round(config.warmup_epochs * self.steps_per_epoch),
-            warmup_lr_init=config.min_lr,
+            warmup_lr_init=config.warmup_lr,
             t_in_epochs=False,
         )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.steps = 0
+        ids = [processes.local_rank] if self.device.type == "cuda" else None
+        self._distributed = DistributedDataParallel(self.model, device_ids=ids) if processes.world > 1 else None
+        network = self._distributed or self.model
+        self._network = torch.compile(network) if config.compile else network
+
+    def _build(self, dataset: ImageDataset) -> TRevSNN:
+        """The network with its first weights."""
+        config, num_classes = self.config, len(dataset.class_names)
+        in_chans = 3 if dataset.preprocessing is None else dataset.preprocessing.input_size[0]
+        self.model_name = dataset.model if config.model is None else config.model
+        model = create_model(self.model_name, in_chans=in_chans, num_classes=num_classes, **config.model_options)
+        if config.weights is not None and self.fresh:
+            file = weights_file(config.weights)
+            info = read_weights_info(file)
+            same = info.options.get("num_classes") == num_classes and info.class_names in (None, dataset.class_names)
+            self.load_report = load_tensors_into(model, file, except_heads=not same)
+            if not self.load_report.loaded:
+                raise ValueError(f"weights {str(config.weights)!r} have nothing in common with the network; omit them")
+        return model
 
     @property
     def trained(self) -> TRevSNN:
@@ -98,38 +136,65 @@ class Learner:
         """Learning rate of the next step."""
         return self.optimizer.param_groups[0]["lr"]
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step on (N, C, H, W) and (N,); returns the loss.
+    def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+        """One optimiser step.
+
+        Args:
+            batches: this process's share, (N, C, H, W) and (N,) or (N, num_classes) each.
+
+        Returns:
+            The mean loss of all processes.
 
         Raises:
-            NonFiniteError: when the loss or the gradient is not finite; the weights are as before the step.
+            NonFiniteError: when the gradient is not finite, at any process; the weights are as before the step. With
+                fp16, only when no scale of the loss helps.
         """
-        outputs = self.model.train()(images)
-        loss = intermediate_supervision_loss(outputs, labels, self.config.label_smoothing)
-        if not loss.isfinite():
-            raise NonFiniteError(f"the loss is {loss.item()}")
         self.optimizer.zero_grad()
-        loss.backward()
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for number, (images, targets) in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last or self._distributed is None else self._distributed.no_sync():
+                total += self._accumulate(number, images, targets)
+        (loss,) = self.processes.sum(total.item() / self.processes.world, device=self.device)
+        self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = get_total_norm(gradients)
-        if not norm.isfinite():
-            raise NonFiniteError(f"the norm of the gradient is {norm.item()}")
+        if not norm.isfinite() and (not self.scaler.is_enabled() or self.scaler.get_scale() < 1):
+            raise NonFiniteError(
+                f"the norm of the gradient is {norm.item()}" if math.isfinite(loss) else f"the loss is {loss}"
+            )
         if self.config.clip_grad:
             dispatch_clip_grad(self.model.parameters(), self.config.clip_grad, mode="agc")
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)  # with fp16 it leaves out a step of an infinite gradient
+        self.scaler.update()
         self.steps += 1
         self.scheduler.step_update(self.steps)
         if self.ema is not None:
             self.ema.update(self.model, step=self.steps)
+        return loss
+
+    def _accumulate(self, number: int, images: Tensor, targets: Tensor) -> Tensor:
+        """Add the gradients of the process's batch of this number; returns its part of the loss."""
+        config, processes = self.config, self.processes
+        images = images.to(self.device, non_blocking=True, memory_format=self.layout)
+        targets = targets.to(self.device, non_blocking=True)
+        torch.manual_seed(seed_of(config.seed, LAYERS, self.steps, number * processes.world + processes.rank))
+        with autocast(config.precision, self.device):
+            outputs = self._network(images)
+            loss = intermediate_supervision_loss(outputs, targets, config.label_smoothing)
+        loss = loss / self.batches_per_step
+        self.scaler.scale(loss).backward()
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that `step` reads and changes. Random numbers need none: each epoch is seeded anew."""
+        """Everything that `step` reads and changes. Random numbers need none: every step seeds them anew."""
         return {
             "steps": self.steps,
             "model": self.model.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -143,8 +208,56 @@ class Learner:
             if self.ema is not None:
                 self.ema.module.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.scaler.is_enabled():
+                self.scaler.load_state_dict(state["scaler"])
             self.steps = int(state["steps"])
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"the state does not fit the configuration: {' '.join(str(error).split())}") from error
         if self.steps:
             self.scheduler.step_update(self.steps)
+
+
+def _with_options_of_weights(config: TrainConfig) -> TrainConfig:
+    """The network that the weights are of, where the configuration does not ask for another one."""
+    if config.weights is None:
+        return config
+    info = read_weights_info(weights_file(config.weights))
+    if config.model not in (None, info.model):
+        return config
+    fields = {name: value for name, value in info.options.items() if getattr(config, name, ...) is None}
+    return replace(config, model=info.model, **fields)
+
+
+def _step_size(config: TrainConfig, dataset: ImageDataset, processes: Processes) -> tuple[int, int]:
+    """Images per optimiser step, and batches of each process per step."""
+    together = config.batch_size * processes.world
+    effective = together if config.effective_batch is None else config.effective_batch
+    if effective % together:
+        raise ValueError(
+            f"effective_batch={effective} must be a multiple of batch_size={config.batch_size}, times the number of "
+            f"processes, {processes.world}"
+        )
+    if dataset.train is None:
+        raise ValueError(
+            f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/ and val/"
+        )
+    if effective > len(dataset.train):
+        name = "batch_size" if config.effective_batch is None else "effective_batch"
+        raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower it")
+    return effective, effective // together
+
+
+def _preprocessing(model: TRevSNN, dataset: ImageDataset, image_size: int | None) -> Preprocessing:
+    """The data set's own preprocessing, else the network's default, at the size wanted."""
+    found = dataset.preprocessing
+    if found is None:
+        default: dict[str, Any] = model.default_cfg  # type: ignore[assignment]
+        colours = (default["mean"], default["std"]) if len(default["mean"]) == 3 else ((0.5,) * 3, (0.5,) * 3)
+        found = Preprocessing(
+            input_size=(3, *default["input_size"][1:]),
+            crop_pct=default["crop_pct"],
+            interpolation=default["interpolation"],
+            mean=colours[0],
+            std=colours[1],
+        )
+    return found if image_size is None else replace(found, input_size=(found.input_size[0], image_size, image_size))

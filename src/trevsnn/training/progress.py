@@ -1,4 +1,4 @@
-"""What a run shows while it works: one line per epoch, and on a terminal a live bar below."""
+"""What a run shows while it works: a line per epoch, and in a long one a line a minute, or on a terminal a live bar."""
 
 import time
 from types import TracebackType
@@ -7,6 +7,8 @@ from typing import Any, Self
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+BETWEEN_LINES = 60.0  # seconds
 
 
 def peak_memory(device: torch.device) -> tuple[str, int]:
@@ -25,15 +27,21 @@ def peak_memory(device: torch.device) -> tuple[str, int]:
 
 def format_epoch(row: dict[str, Any], epochs: int, seconds_left: float) -> str:
     """One epoch's metrics (see `trevsnn.training.loop.train`) as a line."""
-    minutes, seconds = divmod(round(seconds_left), 60)
+    bad = row["bad_images"]
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
         f"  loss {row['loss']:.3f}"
         f"  test accuracy {row['test_accuracy']:7.2%}"
         f"  {row['images_per_second']:.0f} images/s"
         f"  {row['peak_memory_kind']} {row['peak_memory_bytes'] / 1e6:.0f} MB"
-        f"  {minutes}:{seconds:02d} left"
-    )
+        f"  {format_time(seconds_left)} left"
+    ) + (f"  {bad} unreadable images" if bad else "")
+
+
+def format_time(seconds: float) -> str:
+    """m:ss, or h:mm:ss from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 class ProgressReporter:
@@ -42,18 +50,20 @@ class ProgressReporter:
     Args:
         epochs: of the whole run.
         steps_per_epoch: optimiser steps.
-        epochs_done: by an earlier part of the run.
+        steps_done: by an earlier part of the run.
         console: where to show it; standard output by default.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, epochs_done: int = 0, console: Console | None = None):
-        self.epochs, self.epochs_done = epochs, epochs_done
+    def __init__(self, epochs: int, steps_per_epoch: int, steps_done: int = 0, console: Console | None = None):
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.steps = self.steps_before = steps_done
         self.console = console or Console()
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
             TextColumn("loss {task.fields[loss]:.3f}"),
             TextColumn("acc {task.fields[accuracy]}"),
+            TextColumn("lr {task.fields[lr]:.2g}"),
             TextColumn("{task.fields[speed]:.0f} images/s"),
             TextColumn("{task.fields[memory]}"),
             TimeRemainingColumn(),
@@ -64,11 +74,16 @@ class ProgressReporter:
         self.task = self.progress.add_task(
             "",
             total=epochs * steps_per_epoch,
-            completed=epochs_done * steps_per_epoch,
-            **{"epoch": epochs_done + 1, "epochs": epochs, "loss": float("nan"), "accuracy": "-", "speed": 0.0},
+            completed=steps_done,
+            epoch=1 + steps_done // steps_per_epoch,
+            epochs=epochs,
+            loss=float("nan"),
+            accuracy="-",
+            lr=0.0,
+            speed=0.0,
             memory="",
         )
-        self.started = time.perf_counter()
+        self.started = self.last_line = time.perf_counter()
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -80,22 +95,31 @@ class ProgressReporter:
         if not self.progress.disable:  # stopping prints an empty line elsewhere
             self.progress.stop()
 
-    def step(self, epoch: int, loss: float, images_per_second: float, memory: tuple[str, int]) -> None:
+    def step(self, epoch: int, loss: float, images_per_second: float, lr: float, memory: tuple[str, int]) -> None:
         """One optimiser step of an epoch, counted from 1, is done."""
-        self.progress.update(
-            self.task,
-            advance=1,
-            epoch=epoch,
-            loss=loss,
-            speed=images_per_second,
-            memory=f"{memory[0]} {memory[1] / 1e6:.0f} MB",
-        )
+        self.steps += 1
+        shown = f"{memory[0]} {memory[1] / 1e6:.0f} MB"
+        self.progress.update(self.task, advance=1, epoch=epoch, loss=loss, speed=images_per_second, lr=lr, memory=shown)
+        if self.progress.disable and time.perf_counter() - self.last_line > BETWEEN_LINES:
+            step = self.steps - (epoch - 1) * self.steps_per_epoch
+            self._line(
+                f"epoch {epoch}/{self.epochs}  step {step}/{self.steps_per_epoch}  loss {loss:.3f}  lr {lr:.2g}"
+                f"  {images_per_second:.0f} images/s  {shown}  {format_time(self._seconds_left())} left"
+            )
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done."""
         self.progress.update(self.task, accuracy=f"{row['test_accuracy']:.2%}")
-        done = row["epoch"] - self.epochs_done
-        seconds_left = (time.perf_counter() - self.started) / done * (self.epochs - row["epoch"])
-        self.console.print(
-            format_epoch(row, self.epochs, seconds_left), highlight=False, no_wrap=True, overflow="ignore", crop=False
-        )
+        self._line(format_epoch(row, self.epochs, self._seconds_left()))
+
+    def warn(self, message: str) -> None:
+        """Something went wrong that does not end the run."""
+        self._line(f"warning: {message}")
+
+    def _seconds_left(self) -> float:
+        done = max(1, self.steps - self.steps_before)
+        return (time.perf_counter() - self.started) / done * (self.epochs * self.steps_per_epoch - self.steps)
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.perf_counter()
+        self.console.print(text, markup=False, highlight=False, no_wrap=True, overflow="ignore", crop=False)

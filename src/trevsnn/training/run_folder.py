@@ -1,14 +1,16 @@
 """The folder of a run.
 
     config.toml           the configuration, readable and re-runnable
-    training_state.pt     everything that an exact resume needs, after the last whole epoch
-    model.safetensors     the weights to use, with the network's name and options in the metadata
+    checkpoints/          everything that an exact resume needs, after some steps, the last few times
+    model.safetensors     the weights after the last whole epoch, with the network's name and options in the metadata
+    best.safetensors      the weights after the epoch of the highest accuracy on the test images
     metrics.jsonl         one JSON line per epoch
     tensorboard/          the same as TensorBoard events
     samples/              a few test images to try `trevsnn predict` on
+    bad_images.txt        images that could not be read, where these are skipped
 
-The training state is written first at the end of an epoch and holds what the other files are made of, so
-they can always be brought in line with it. Every file is replaced in one step.
+The checkpoint is written last at the end of an epoch: a run that is stopped before goes through that epoch once
+more, and writes the same. Every file is replaced in one step.
 """
 
 import argparse
@@ -18,16 +20,16 @@ import shlex
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from trevsnn.data import ImageDataset
+from trevsnn.data import BadImageError, ImageDataset
+from trevsnn.files import atomic_path, write_text
 from trevsnn.training.config import TrainConfig, dump_config, load_config
-from trevsnn.training.files import atomic_path, write_text
 
 STATE_VERSION = 1
 SAMPLES = 8
@@ -39,11 +41,13 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config = self.path / "config.toml"
-        self.state = self.path / "training_state.pt"
+        self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "model.safetensors"
+        self.best = self.path / "best.safetensors"
         self.metrics = self.path / "metrics.jsonl"
         self.events = self.path / "tensorboard"
         self.samples = self.path / "samples"
+        self.bad_images = self.path / "bad_images.txt"
 
     def holds_run(self) -> bool:
         """Whether a run has been started here."""
@@ -77,7 +81,16 @@ class RunFolder:
             os.close(folder)
 
     def _parts(self) -> list[Path]:
-        return [self.config, self.state, self.weights, self.metrics, self.events, self.samples]
+        return [
+            self.config,
+            self.checkpoints,
+            self.weights,
+            self.best,
+            self.metrics,
+            self.events,
+            self.samples,
+            self.bad_images,
+        ]
 
     def check_free(self, overwrite: bool) -> None:
         """Make sure that a new run may start here.
@@ -112,16 +125,19 @@ class RunFolder:
             else:
                 part.unlink(missing_ok=True)
         write_text(self.config, dump_config(dataset.name, config))
+        self.checkpoints.mkdir()
         self.samples.mkdir()
-        # each class's first image, as large squares: enlarging by a whole factor loses nothing
+        # each class's first image, small ones as large squares: enlarging by a whole factor loses nothing
         for label in range(min(SAMPLES, len(dataset.class_names))):
-            index = int((dataset.test.labels == label).nonzero()[0])
-            pixels = dataset.test.pixels[index].permute(1, 2, 0).squeeze(2).numpy()
-            picture = Image.fromarray(pixels)
-            factor = max(1, 128 // max(picture.size))
-            picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-            with atomic_path(self.samples / f"{dataset.class_names[label]}.png") as temporary:
-                picture.save(temporary, format="PNG")
+            for index in (dataset.test.labels == label).nonzero()[0][:1]:
+                with suppress(BadImageError):
+                    self._write_sample(dataset.class_names[label], dataset.test.open(int(index), 3))
+
+    def _write_sample(self, name: str, picture: Image.Image) -> None:
+        factor = max(1, 128 // max(picture.size))
+        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+        with atomic_path(self.samples / f"{name.replace('/', '_')}.png") as temporary:
+            picture.save(temporary, format="PNG")
 
     def read_config(self) -> tuple[str, dict[str, Any]]:
         """(name of the data set, fields of the configuration) of the run that stands here.
@@ -138,33 +154,46 @@ class RunFolder:
             raise ValueError(f"config {str(self.config)!r} does not name its dataset")
         return dataset, values
 
-    def save_state(self, state: dict[str, Any]) -> None:
-        """Write the training state.
+    def saved_states(self) -> list[Path]:
+        """The files of the saved states, the newest first."""
+        return sorted(self.checkpoints.glob("step-*.pt"), reverse=True)
+
+    def save_state(self, steps: int, state: dict[str, Any], keep: int = 1) -> None:
+        """Write the training state after some steps, then remove all but the newest few.
 
         Raises:
-            OSError: when it cannot be written; the old one stays.
+            OSError: when it cannot be written; the old ones stay.
         """
-        with atomic_path(self.state) as temporary:
+        path = self.checkpoints / f"step-{steps:010d}.pt"
+        with atomic_path(path) as temporary:
             try:
                 torch.save({"version": STATE_VERSION, **state}, temporary)
-            except RuntimeError as error:  # PyTorch's for a full disk
+            except (RuntimeError, OSError) as error:  # PyTorch's for a full disk is a RuntimeError
                 reason = str(error).splitlines()[0]
-                raise OSError(f"{str(self.state)!r} cannot be written, the old one stays: {reason}") from error
+                raise OSError(f"{str(path)!r} cannot be written, the one before stays: {reason}") from error
+        for old in self.saved_states()[keep:]:
+            old.unlink(missing_ok=True)
 
     def load_state(self) -> dict[str, Any] | None:
-        """The training state, on the CPU; None when the run ended before it wrote one.
+        """The newest training state that can be read, on the CPU; None when the run ended before it wrote one.
 
         Raises:
-            ValueError: when the file is missing though the run got further, cut off or not of this kind.
+            ValueError: when none can be read, or there is none though the run got further.
         """
-        if not self.state.exists():
-            if self.weights.exists() or self.metrics.exists():
-                raise ValueError(f"{str(self.state)!r} is missing, so the run cannot be continued; start a new one")
-            return None
-        state = load_tensors(self.state)
-        if state.get("version") != STATE_VERSION:
-            raise ValueError(f"{str(self.state)!r} is not a training state of this version of trevsnn")
-        return state
+        error: ValueError | None = None
+        for path in self.saved_states():
+            try:
+                state = load_tensors(path)
+                if state.get("version") != STATE_VERSION:
+                    raise ValueError(f"{str(path)!r} is not a training state of this version of trevsnn")
+                return state
+            except ValueError as failure:
+                error = error or failure
+        if error is not None:
+            raise error
+        if self.metrics.exists():
+            raise ValueError(f"{str(self.checkpoints)!r} is empty, so the run cannot be continued; start a new one")
+        return None
 
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """Write one JSON line per epoch."""
@@ -175,6 +204,23 @@ class RunFolder:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+
+
+def weights_file(path: str | Path) -> Path:
+    """The weights that a path stands for: the file itself, or the best of a run, or its last.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    run = RunFolder(path)
+    if run.path.is_dir():
+        for file in (run.best, run.weights):
+            if file.is_file():
+                return file
+        raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
+    if not run.path.exists():
+        raise ValueError(f"run folder {str(path)!r} does not exist")
+    return run.path
 
 
 def load_tensors(path: str | Path) -> dict[str, Any]:

@@ -1,18 +1,17 @@
-"""Weights on disk: safetensors with what is needed to build the network in the metadata."""
+"""Weights on disk: safetensors with what is needed to build and use the network in the metadata."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_model
 from torch import nn
 
-from trevsnn.models import NetworkConfig, create_model
-from trevsnn.models.network import TRevSNN
-from trevsnn.training.files import atomic_path
+from trevsnn.files import atomic_path
+from trevsnn.models.config import NetworkConfig
 
 FORMAT_VERSION = "1"
 
@@ -29,6 +28,24 @@ class WeightsInfo:
     """Data set it was trained on."""
     class_names: tuple[str, ...] | None = None
     """A name per class."""
+    preprocessing: dict[str, Any] | None = None
+    """How pictures become inputs, in timm's words (see `trevsnn.data.Preprocessing`)."""
+    note: str | None = None
+    """How these weights came to be, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """What became of the tensors of a network and of a weights file."""
+
+    loaded: list[str] = field(default_factory=list)
+    """Taken from the file."""
+    replaced: list[str] = field(default_factory=list)
+    """In both, but left as they were in the network: other shapes or other classes."""
+    missing: list[str] = field(default_factory=list)
+    """In the network only."""
+    unknown: list[str] = field(default_factory=list)
+    """In the file only."""
 
 
 def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
@@ -45,8 +62,11 @@ def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
     }
     if info.dataset is not None:
         metadata["dataset"] = info.dataset
-    if info.class_names is not None:
-        metadata["class_names"] = json.dumps(info.class_names)
+    if info.note is not None:
+        metadata["note"] = info.note
+    for name in ("class_names", "preprocessing"):
+        if getattr(info, name) is not None:
+            metadata[name] = json.dumps(getattr(info, name))
     with atomic_path(Path(path)) as temporary:
         try:
             save_model(model, str(temporary), metadata)
@@ -93,7 +113,9 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
             f"{str(path)!r} has format {metadata['trevsnn_format']}, this trevsnn reads {FORMAT_VERSION}; update it"
         )
     try:
-        options, class_names = (json.loads(metadata.get(name, "null")) for name in ("options", "class_names"))
+        options, class_names, preprocessing = (
+            json.loads(metadata.get(name, "null")) for name in ("options", "class_names", "preprocessing")
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"{str(path)!r} has metadata that cannot be read: {error}") from error
     if "model" not in metadata or not isinstance(options, dict):
@@ -106,21 +128,49 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
                 f"{str(path)!r} has {len(class_names)} class_names for num_classes={options.get('num_classes')}"
             )
         class_names = tuple(class_names)
+    if preprocessing is not None and not isinstance(preprocessing, dict):
+        raise ValueError(f"{str(path)!r} has preprocessing {preprocessing!r}, which is none")
     return WeightsInfo(
-        model=metadata["model"], options=options, dataset=metadata.get("dataset"), class_names=class_names
+        model=metadata["model"],
+        options=options,
+        dataset=metadata.get("dataset"),
+        class_names=class_names,
+        preprocessing=preprocessing,
+        note=metadata.get("note"),
     )
 
 
-def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[TRevSNN, WeightsInfo]:
-    """The network of a weights file, in eval mode, and its description.
+def load_tensors_into(model: nn.Module, path: str | Path, *, except_heads: bool = False) -> LoadReport:
+    """Copy what fits from a weights file into a network; a parameter that subnetworks share stands in the file once.
+
+    Args:
+        model: the network.
+        path: the file.
+        except_heads: leave the classifiers as they are.
 
     Raises:
-        ValueError: as `read_weights_info`, and when the entries do not fit the network.
+        ValueError: when the file cannot be read.
     """
-    info = read_weights_info(path)
     try:
-        model = create_model(info.model, **info.options)
-        load_model(model, path)
-    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{str(path)!r} does not fit its network: {' '.join(str(error).split())}") from error
-    return model.to(device).eval(), info
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
+    own = model.state_dict()
+    report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys())), set()
+    for name in own.keys() & tensors.keys():
+        head = name.startswith(("head.", "aux_heads."))
+        if own[name].shape != tensors[name].shape or (head and except_heads):
+            report.replaced.append(name)
+        else:
+            with torch.no_grad():
+                own[name].copy_(tensors[name])
+            report.loaded.append(name)
+        written.add(_place(own[name]))
+    report.missing.extend(name for name, tensor in own.items() if name not in tensors and _place(tensor) not in written)
+    for names in (report.loaded, report.replaced, report.missing):
+        names.sort()
+    return report
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, int]:
+    return tensor.data_ptr(), tensor.numel()

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trevsnn import create_model
-from trevsnn.training import WeightsInfo, load_weights, read_weights_info, save_weights, weights_info
+from trevsnn.models import WeightsInfo, load_weights, read_weights_info, save_weights, weights_info
 
 OPTIONS = {"channels": (4, 4, 8, 8), "timesteps": 2, "num_classes": 10}
 

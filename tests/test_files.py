@@ -1,7 +1,7 @@
 import contextlib
 from pathlib import Path
 
-from trevsnn.training.files import atomic_path, write_text
+from trevsnn.files import atomic_path, write_text
 
 
 def test_old_file_stays_when_writing_fails(tmp_path):

@@ -1,0 +1,121 @@
+"""From a picture to the input of a network, as for training: chance decides some of it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from timm.data import Mixup, create_transform
+from torch import Tensor
+from torch.nn.functional import one_hot
+from torchvision.transforms import Compose, InterpolationMode, RandomAffine, RandomHorizontalFlip
+
+from trevsnn.checks import is_number, require
+from trevsnn.data.preprocessing import Preprocessing, Transform
+
+Interpolation = Literal["random", "bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training images are varied; everything but the affine map and the flip is timm's.
+
+    Raises:
+        ValueError: for a value out of range; the message names the field.
+    """
+
+    augment: bool = True
+    """Vary the training images as the options below say; off, they are prepared like test images."""
+    crop_scale: Annotated[tuple[float, float], Parameter(consume_multiple=True)] = (1.0, 1.0)
+    """Smallest and largest share of the area that a random crop keeps, resized to the input; 1 1 for no crop."""
+    train_interpolation: Interpolation = "random"
+    """Of resizing random crops; random picks one of the two others."""
+    hflip: float = 0.0
+    """Probability of mirroring left and right (0 to 1)."""
+    rotation: float = 0.0
+    """Largest rotation (degrees)."""
+    shift: float = 0.0
+    """Largest shift, as a share of the side (0 to 1); what enters is black."""
+    zoom: float = 0.0
+    """Largest relative change of size (0 to less than 1)."""
+    auto_augment: str = ""
+    """timm's policy, rand-m9-mstd0.5-inc1 for example; empty for none."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation; timm leaves it out where auto_augment is set."""
+    random_erasing: float = 0.0
+    """Probability of erasing a rectangle to noise (0 to 1)."""
+    mixup: float = 0.0
+    """Alpha of mixup: pairs of images are blended; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of CutMix: a rectangle comes from another image; 0 for none. With mixup, one of the two per batch."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.crop_scale, list):
+            object.__setattr__(self, "crop_scale", tuple(self.crop_scale))
+        require(self, "augment", isinstance(self.augment, bool), "true or false")
+        scale = self.crop_scale
+        right = isinstance(scale, tuple) and len(scale) == 2 and all(map(is_number, scale)) and 0 < scale[0] <= scale[1]
+        require(self, "crop_scale", right and scale[1] <= 1, "two shares from more than 0 to 1, the smaller first")
+        require(self, "train_interpolation", self.train_interpolation in ("random", "bilinear", "bicubic"),
+                "one of random, bilinear, bicubic")  # fmt: skip
+        for name in ("hflip", "shift", "random_erasing"):
+            require(self, name, is_number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        require(self, "rotation", is_number(self.rotation) and 0 <= self.rotation <= 180, "from 0 to 180 degrees")
+        require(self, "zoom", is_number(self.zoom) and 0 <= self.zoom < 1, "from 0 to less than 1")
+        for name in ("color_jitter", "mixup", "cutmix"):
+            require(self, name, is_number(getattr(self, name)) and getattr(self, name) >= 0, "a finite number from 0")
+        require(self, "auto_augment", isinstance(self.auto_augment, str), "the name of a policy, or empty")
+        try:
+            self.transform(Preprocessing(input_size=(3, 32, 32)))
+        except (AssertionError, ValueError, KeyError, IndexError, NotImplementedError) as error:
+            require(self, "auto_augment", False, f"a policy that timm knows ({error})")
+
+    def transform(self, preprocessing: Preprocessing) -> Transform:
+        """From an L or RGB picture to a (C, H, W) float tensor; chance comes from the generators of `random_state`."""
+        if not self.augment:
+            return preprocessing.transform()
+        crop, color, final = create_transform(
+            input_size=preprocessing.input_size,
+            is_training=True,
+            separate=True,
+            scale=self.crop_scale,
+            hflip=0.0,
+            interpolation=self.train_interpolation,
+            auto_augment=self.auto_augment or None,
+            color_jitter=self.color_jitter,
+            re_prob=self.random_erasing,
+            re_mode="pixel",
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+        )  # type: ignore[misc]
+        steps = [crop] if self.crop_scale != (1.0, 1.0) else preprocessing.geometry()
+        if self.hflip:
+            steps.append(RandomHorizontalFlip(self.hflip))
+        if self.rotation or self.shift or self.zoom:
+            steps.append(
+                RandomAffine(
+                    self.rotation,
+                    (self.shift,) * 2,
+                    (1 - self.zoom, 1 + self.zoom),
+                    interpolation=InterpolationMode.BILINEAR,
+                )
+            )
+        return Compose([*steps, color, final])
+
+    def mix(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        """Mixup or CutMix within a batch; chance comes from those generators too.
+
+        Args:
+            images: (N, C, H, W); an odd N leaves the last image as it is.
+            labels: (N,), class indices.
+
+        Returns:
+            The images, and labels: as they were where nothing is mixed, else (N, num_classes) shares.
+        """
+        if not (self.augment and (self.mixup or self.cutmix)):
+            return images, labels
+        even = len(labels) // 2 * 2
+        targets = one_hot(labels, num_classes).to(images.dtype)
+        if even:
+            mixup = Mixup(self.mixup, self.cutmix, label_smoothing=0.0, num_classes=num_classes)
+            images[:even], targets[:even] = mixup(images[:even], labels[:even])
+        return images, targets

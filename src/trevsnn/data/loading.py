@@ -1,0 +1,238 @@
+"""Batches from samples, made by worker processes; what is in a batch follows from the seed and its number alone."""
+
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from trevsnn.data.augmentation import Augmentation
+from trevsnn.data.dataset import Samples
+from trevsnn.data.pictures import BadImageError
+from trevsnn.data.preprocessing import Preprocessing, Transform
+from trevsnn.data.seeding import MIX, ORDER, SAMPLE, random_state, seeded
+
+TEST_BATCH = 64  # fixed, so that training and `trevsnn eval` add up the same numbers
+_WINDOW = 2**14  # images among which those of a few shards are shuffled
+_MOST_WORKERS = 8
+
+
+class Batch(NamedTuple):
+    """Images and what belongs to them."""
+
+    images: Tensor
+    """(N, C, H, W), float."""
+    targets: Tensor
+    """(N,) class indices, or (N, num_classes) shares where images are mixed."""
+    bad: list[str]
+    """A message for every image that could not be read."""
+
+
+class BadImages:
+    """What becomes of images that cannot be read: the first stops the run, or all are listed in a file.
+
+    Args:
+        file: a message per line, to be continued if it exists; None to stop at the first.
+    """
+
+    def __init__(self, file: Path | None = None):
+        self.file = file
+        self.known = set(file.read_text(encoding="utf-8").splitlines()) if file and file.exists() else set()
+
+    def report(self, messages: Sequence[str]) -> None:
+        """Take note of images.
+
+        Raises:
+            BadImageError: for the first, unless they are listed.
+        """
+        if messages and self.file is None:
+            raise BadImageError(f"{messages[0]}; repair or remove it, or go on without such images: --skip-bad-images")
+        new = [line for line in (" ".join(message.split()) for message in messages) if line not in self.known]
+        if new and self.file is not None:
+            self.known.update(new)
+            with self.file.open("a", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in new)
+
+
+class TrainingStream:
+    """The batches of a whole training run, one after another over all epochs.
+
+    The order of an epoch follows from (seed, epoch), an image's augmentation from (seed, epoch, its index), and which
+    images share a batch does not depend on the number of processes: batch j of an epoch goes to process j % world.
+    Images that fill no whole optimiser step are left out of the epoch. An image that cannot be read is replaced by
+    the next one that can.
+
+    Args:
+        samples, preprocessing, augmentation, num_classes: what the batches are made of.
+        batch_size: N.
+        batches_per_epoch: of all processes.
+        seed: of the run.
+        rank, world: this process, and how many there are.
+        workers: processes that make batches; 0 for this one.
+        pinned: in memory from which a GPU copies faster.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation,
+        num_classes: int,
+        *,
+        batch_size: int,
+        batches_per_epoch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+        pinned: bool = False,
+    ):
+        self.samples = samples
+        self.batch_size, self.batches_per_epoch, self.seed = batch_size, batches_per_epoch, seed
+        self.rank, self.world = rank, world
+        self.workers, self.pinned = workers, pinned
+        transform, channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
+        self.source = _TrainingBatches(samples, transform, channels, augmentation, num_classes, seed)
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """This process's batches of those with the numbers `first` to `last` (exclusive), counted over all epochs."""
+        return iter(_loader(self.source, _Keys(self, first, last), self.workers, self.pinned))
+
+    def keys(self, first: int, last: int) -> Iterator["_Key"]:
+        """Of these batches."""
+        epoch, order = -1, np.empty(0)
+        for number in range(first + (self.rank - first) % self.world, last, self.world):
+            if epoch != number // self.batches_per_epoch:
+                epoch = number // self.batches_per_epoch
+                order = epoch_order(self.samples.groups, self.seed, epoch)
+            start = number % self.batches_per_epoch * self.batch_size
+            yield _Key(epoch, number, order[start : start + self.batch_size])
+
+
+class _Key(NamedTuple):
+    epoch: int
+    number: int
+    indices: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """As a sampler."""
+
+    stream: TrainingStream
+    first: int
+    last: int
+
+    def __iter__(self) -> Iterator[_Key]:
+        return self.stream.keys(self.first, self.last)
+
+
+def epoch_order(groups: Sequence[int], seed: int, epoch: int) -> np.ndarray:
+    """A permutation of all images; where they lie in several groups, nearly group by group, the groups in any order."""
+    generator = np.random.default_rng(seeded(seed, ORDER, epoch))
+    if len(groups) == 1:
+        return generator.permutation(groups[0])
+    pieces = np.split(np.arange(sum(groups)), np.cumsum(groups)[:-1])
+    order = np.concatenate([pieces[i] for i in generator.permutation(len(groups))])
+    for start in range(0, len(order), _WINDOW):
+        generator.shuffle(order[start : start + _WINDOW])
+    return order
+
+
+def evaluation_batches(
+    samples: Samples,
+    preprocessing: Preprocessing,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    pinned: bool = False,
+) -> Iterator[Batch]:
+    """One pass over all images in order; of several processes each gets its share. Images that cannot be read are left
+    out."""
+    source = _TestBatches(samples, preprocessing.transform(), preprocessing.input_size[0])
+    starts = range(rank * TEST_BATCH, len(samples), world * TEST_BATCH)
+    return iter(_loader(source, [np.arange(s, min(s + TEST_BATCH, len(samples))) for s in starts], workers, pinned))
+
+
+def default_workers(in_memory: bool, local_processes: int = 1) -> int:
+    """Worker processes by default: none where images are in memory, else the CPU cores shared out, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if in_memory else min(_MOST_WORKERS, max(1, cores // local_processes))
+
+
+@dataclass(frozen=True, eq=False)
+class _TestBatches(Dataset):
+    samples: Samples
+    transform: Transform
+    channels: int
+
+    def __getitem__(self, indices: np.ndarray) -> Batch:
+        images, labels, bad = [], [], []
+        for index in indices:
+            try:
+                images.append(self.transform(self.samples.open(int(index), self.channels)))
+                labels.append(int(self.samples.labels[index]))
+            except BadImageError as error:
+                bad.append(str(error))
+        return Batch(torch.stack(images) if images else torch.empty(0), torch.tensor(labels), bad)
+
+
+@dataclass(frozen=True, eq=False)
+class _TrainingBatches(Dataset):
+    samples: Samples
+    transform: Transform
+    channels: int
+    augmentation: Augmentation
+    num_classes: int
+    seed: int
+
+    def __getitem__(self, key: _Key) -> Batch:
+        images, labels, bad = [], [], []
+        for index in map(int, key.indices):
+            with random_state(self.seed, SAMPLE, key.epoch, index):
+                image, label = self._first_good(index, bad)
+            images.append(image)
+            labels.append(label)
+        with random_state(self.seed, MIX, key.number):
+            mixed = self.augmentation.mix(torch.stack(images), torch.tensor(labels), self.num_classes)
+        return Batch(*mixed, bad)
+
+    def _first_good(self, index: int, bad: list[str]) -> tuple[Tensor, int]:
+        for other in range(index, index + len(self.samples)):
+            place = other % len(self.samples)
+            try:
+                return self.transform(self.samples.open(place, self.channels)), int(self.samples.labels[place])
+            except BadImageError as error:
+                bad.append(str(error))
+        raise BadImageError(f"no image can be read: {bad[0]}")
+
+
+def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> DataLoader:
+    return DataLoader(
+        source,
+        batch_size=None,  # a key stands for a whole batch
+        sampler=keys,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        pin_memory=pinned,
+        generator=torch.Generator(),  # else it draws from the global one
+    )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    """Signals often come to all processes of a job: the main one alone decides what they mean, and ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,69 @@
+"""From a picture to the input of a network, as for testing and prediction: no chance in it."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How pictures become inputs; it travels with the weights. The names are those of timm's data configuration."""
+
+    input_size: tuple[int, int, int]
+    """(C, H, W) of what the network receives."""
+    crop_pct: float = 1.0
+    """The share of the shorter side that the central crop keeps, as timm means it: the picture is first resized to
+    H / crop_pct."""
+    interpolation: str = "bicubic"
+    """Of the resizing: bilinear or bicubic."""
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+    """Pixels from 0 to 1 are normalised with these, per channel."""
+    native_size: tuple[int, int] | None = None
+    """Height and width (pixels) to which a picture of any size is reduced first, padded with black to these
+    proportions: for networks trained on tiny pictures."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """From `asdict`, or what JSON makes of it.
+
+        Raises:
+            ValueError: for values that no preprocessing has.
+        """
+        try:
+            arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+            preprocessing = cls(**arguments)
+            channels = preprocessing.input_size[0]
+            preprocessing.transform()(Image.new("L" if channels == 1 else "RGB", (8, 8)))
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"preprocessing {dict(values)!r} is not one: {error}") from error
+        return preprocessing
+
+    def geometry(self) -> list[Callable[[Image.Image], Image.Image]]:
+        """Reduction to the native size, resizing and central crop."""
+        size = self.input_size[1:]
+        reduce = [] if self.native_size is None else [_Reduce(self.native_size)]
+        resize = Resize(math.floor(size[0] / self.crop_pct), InterpolationMode(self.interpolation))
+        return [*reduce, resize, CenterCrop(size)]
+
+    def transform(self) -> Transform:
+        """Everything, from an L or RGB picture to a (C, H, W) float tensor."""
+        return Compose([*self.geometry(), ToTensor(), Normalize(self.mean, self.std)])
+
+
+@dataclass(frozen=True)
+class _Reduce:
+    """Pad to the proportions of a size with black, and reduce to it by averaging."""
+
+    size: tuple[int, int]
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        height, width = self.size
+        return ImageOps.pad(picture, (width, height), method=Image.Resampling.BOX, color=0)

@@ -1,0 +1,95 @@
+"""Which images are to train on and which to test on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trevsnn.data.dataset import Samples
+from trevsnn.data.seeding import seeded
+from trevsnn.suggest import shortened
+
+TRAIN, TEST = ("train", "training"), ("val", "validation", "valid", "test")
+SPLIT_SEED = 0
+
+
+class Subset:
+    """Some of the images of other samples.
+
+    Args:
+        samples: all of them.
+        indices: those that belong, ascending.
+    """
+
+    def __init__(self, samples: Samples, indices: np.ndarray):
+        self.samples, self.indices = samples, indices
+        self.labels = samples.labels[indices]
+        ends = np.searchsorted(indices, np.cumsum(samples.groups))
+        self.groups = [int(size) for size in np.diff(ends, prepend=0) if size]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def open(self, index: int, channels: int) -> Image.Image:
+        return self.samples.open(int(self.indices[index]), channels)
+
+
+def find_splits(root: Path, val_split: float | None) -> dict[str, Path]:
+    """The folders of "train" and "test" below a folder; without them, the folder itself is "test".
+
+    Raises:
+        ValueError: when the folder does not exist, only part of it is there, or val_split is out of range.
+    """
+    if not root.is_dir():
+        raise ValueError(f"data {str(root)!r} {'is no folder' if root.exists() else 'does not exist'}")
+    found = {}
+    for split, names in (("train", TRAIN), ("test", TEST)):
+        for name in reversed(names):  # the first that there is
+            if (root / name).is_dir():
+                found[split] = root / name
+    if val_split is not None:
+        if not 0 < val_split < 1:
+            raise ValueError(f"val_split={val_split!r} must be more than 0 and less than 1")
+        if "test" in found and "train" in found:
+            raise ValueError(
+                f"data {str(root)!r} has {found['test'].name}/ to test on; leave --val-split out, or give "
+                f"{str(found['train'])!r} as data"
+            )
+        return {"test": found.get("train", root)}
+    if "train" in found and "test" not in found:
+        raise ValueError(f"data {str(root)!r} has {found['train'].name}/ but no val/; add it, or give --val-split 0.1")
+    return found or {"test": root}
+
+
+def check_same_classes(root: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Refuse splits with other classes than each other.
+
+    Raises:
+        ValueError: naming some that one of them lacks.
+    """
+    if "train" in names and names["train"] != names["test"]:
+        train, test = set(names["train"]), set(names["test"])
+        parts = [
+            f"only to {what} on: {shortened(sorted(only))}"
+            for what, only in (("train", train - test), ("test", test - train))
+            if only
+        ]
+        raise ValueError(f"data {str(root)!r} has other classes to train on than to test on; {'; '.join(parts)}")
+
+
+def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on and to test on: of every class about this share, at least one image, the same at every call.
+
+    Raises:
+        ValueError: for a class of a single image.
+    """
+    test = np.zeros(len(labels), bool)
+    generator = np.random.default_rng(seeded(SPLIT_SEED))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise ValueError(f"a class of {len(members)} image cannot be split; add images, or leave --val-split out")
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        test[generator.permutation(members)[:count]] = True
+    return np.flatnonzero(~test), np.flatnonzero(test)

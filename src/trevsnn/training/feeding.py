@@ -1,0 +1,46 @@
+"""What a learner is fed with: its batches of a data set, to train and to test on."""
+
+from collections.abc import Iterator
+
+from trevsnn.data import ImageDataset, TrainingStream, default_workers, evaluation_batches
+from trevsnn.data.loading import Batch
+from trevsnn.training.learner import Learner
+
+
+def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool = False) -> Iterator[Batch]:
+    """This process's batches from the learner's next step to the end of the run, or on and on."""
+    config, processes = learner.config, learner.processes
+    batches_per_step = learner.batches_per_step * processes.world
+    assert dataset.train is not None, "the learner has checked it"
+    stream = TrainingStream(
+        dataset.train,
+        learner.preprocessing,
+        config,
+        len(dataset.class_names),
+        batch_size=config.batch_size,
+        batches_per_epoch=learner.steps_per_epoch * batches_per_step,
+        seed=config.seed,
+        rank=processes.rank,
+        world=processes.world,
+        workers=_workers(learner, dataset),
+        pinned=learner.device.type == "cuda",
+    )
+    last = 2**60 if endless else config.epochs * learner.steps_per_epoch * batches_per_step
+    return stream.batches(learner.steps * batches_per_step, last)
+
+
+def test_batches(learner: Learner, dataset: ImageDataset) -> Iterator[Batch]:
+    """This process's share of the test images."""
+    return evaluation_batches(
+        dataset.test,
+        learner.preprocessing,
+        rank=learner.processes.rank,
+        world=learner.processes.world,
+        workers=_workers(learner, dataset),
+        pinned=learner.device.type == "cuda",
+    )
+
+
+def _workers(learner: Learner, dataset: ImageDataset) -> int:
+    wanted = learner.config.workers
+    return default_workers(dataset.in_memory, learner.processes.local_world) if wanted is None else wanted

@@ -1,0 +1,104 @@
+"""Two steps of a run without writing anything: what the whole run takes, and whether reading images keeps up."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from trevsnn.data import BadImages, ImageDataset
+from trevsnn.data.loading import Batch
+from trevsnn.training.config import TrainConfig
+from trevsnn.training.evaluation import evaluate
+from trevsnn.training.feeding import test_batches, training_batches
+from trevsnn.training.learner import Learner, choose_device
+from trevsnn.training.processes import joined
+from trevsnn.training.progress import peak_memory
+
+MOST_LOADED, LOADING_SECONDS = 64, 20.0
+"""Loading is timed for so many batches, or so long."""
+TESTED = 2
+"""Batches whose testing is timed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a run will take, of this process and all processes together."""
+
+    parameters: int
+    """Learned ones."""
+    steps_per_epoch: int
+    """Optimiser steps."""
+    effective_batch: int
+    """Images per optimiser step."""
+    loading_images_per_second: float
+    """Of reading and augmenting alone, by all processes, if they do as well as this one."""
+    training_images_per_second: float
+    """Of the training step alone, by all processes."""
+    test_seconds: float
+    """Of testing after an epoch."""
+    seconds: float
+    """Of all epochs."""
+    memory: tuple[str, int]
+    """What is counted, and the most of it so far (bytes)."""
+
+    @property
+    def loading_is_slower(self) -> bool:
+        """Whether training will wait for images."""
+        return self.loading_images_per_second < self.training_images_per_second
+
+
+def forecast_run(config: TrainConfig, dataset: ImageDataset) -> Forecast:
+    """Build all, time the loading of some batches, two steps and a test of some images.
+
+    Raises:
+        ValueError, NonFiniteError, BadImageError: as `train`.
+    """
+    with joined(choose_device(config.device).type) as processes:
+        learner = Learner(config, dataset, processes)
+        batches, device = training_batches(learner, dataset, endless=True), learner.device
+        (loading,) = processes.sum(_images_per_second(batches), device=device)
+        taken = list(islice(batches, learner.batches_per_step))
+        del batches  # and the workers, which would go on loading
+        step_seconds = [_time(lambda: learner.step([(b.images, b.targets) for b in taken])) for _ in range(2)][-1]
+        training = learner.effective_batch / step_seconds
+        tested = list(islice(test_batches(learner, dataset), TESTED))
+        images = sum(len(batch.images) for batch in tested) * processes.world
+        test_seconds = (
+            _time(lambda: evaluate(learner.trained, tested, _Ignored(), processes)) * len(dataset.test) / images
+        )
+        epoch_seconds = learner.steps_per_epoch * learner.effective_batch / min(training, loading) + test_seconds
+        return Forecast(
+            parameters=sum(p.numel() for p in learner.model.parameters()),
+            steps_per_epoch=learner.steps_per_epoch,
+            effective_batch=learner.effective_batch,
+            loading_images_per_second=loading,
+            training_images_per_second=training,
+            test_seconds=test_seconds,
+            seconds=config.epochs * epoch_seconds,
+            memory=peak_memory(device),
+        )
+
+
+class _Ignored(BadImages):
+    """Bad images are not what a dry run looks for."""
+
+    def report(self, messages):
+        """Nothing."""
+
+
+def _images_per_second(batches: Iterator[Batch]) -> float:
+    """Of making batches, once all workers are at work; for some batches, or as many as come in some seconds."""
+    next(batches)
+    started = time.perf_counter()
+    images = 0
+    for batch in islice(batches, MOST_LOADED):
+        images += len(batch.images)
+        if time.perf_counter() - started > LOADING_SECONDS:
+            break
+    return images / (time.perf_counter() - started)
+
+
+def _time(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started

@@ -1,0 +1,30 @@
+"""The settings that come with the package: a TOML file each."""
+
+from importlib.resources import files
+
+from trevsnn.suggest import suggest
+
+_FOLDER = files("trevsnn.training.recipes")
+
+
+def list_recipes() -> list[str]:
+    """Names that `read_recipe` knows."""
+    return sorted(file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> str:
+    """The file of that name; its first line says what it is for.
+
+    Raises:
+        ValueError: for an unknown name; the message has the nearest right one.
+    """
+    if name not in list_recipes():
+        raise ValueError(f"recipe {name!r} is unknown; {suggest(name, list_recipes())}")
+    return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def default_recipe(dataset: str, from_weights: bool) -> str:
+    """What a data set is trained with unless something else is asked for. For pictures of one's own, that depends on
+    whether training starts from weights."""
+    of_its_own = {"digits": "digits", "cifar10": "cifar10", "cifar100": "cifar10"}
+    return of_its_own.get(dataset, "finetune" if from_weights else "imagenet_tiny")

@@ -1,0 +1,97 @@
+"""Training that starts from the weights of another run."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from trevsnn.data import load_dataset
+from trevsnn.models import LoadReport
+from trevsnn.training import Learner, RunFolder, TrainConfig, train
+
+CONFIG = TrainConfig(
+    epochs=3, batch_size=16, channels=(4, 4, 8, 8), timesteps=2, device="cpu", warmup_epochs=0, ema_decay=0.9
+)
+
+
+def quiet():
+    return Console(file=io.StringIO(), width=200)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, few_digits):
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "source")
+    train(CONFIG, few_digits, run, console=quiet())
+    return run
+
+
+def test_everything_is_kept_for_the_same_classes(source, few_digits):
+    learner = Learner(TrainConfig(batch_size=16, device="cpu", weights=source.best), few_digits)
+    assert learner.load_report is not None
+    assert learner.load_report == LoadReport(loaded=learner.load_report.loaded)
+    assert learner.model.config.channels == (4, 4, 8, 8), "the options come with the weights"
+    assert learner.model_name == "trevsnn_digits"
+
+
+@pytest.mark.parametrize("names", [tuple("abcdefghij"), tuple("0123456789x")])
+def test_the_classifiers_are_new_for_other_classes(source, few_digits, names):
+    learner = Learner(replace(CONFIG, weights=source.path), replace(few_digits, class_names=names))
+    report = learner.load_report
+    assert report is not None
+    heads = [name for name, _ in learner.model.named_parameters() if name.startswith(("head.", "aux_heads."))]
+    assert set(report.replaced) == set(heads)
+    assert report.missing == report.unknown == []
+    assert len(report.loaded) > 50
+
+
+def test_other_options_keep_what_fits_and_say_so(tmp_path, source, few_digits):
+    console = quiet()
+    config = replace(CONFIG, weights=source.path, timesteps=3, kernel_size=5, epochs=1)
+    train(config, few_digits, RunFolder(tmp_path / "run"), console=console)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].startswith("started from ")
+    assert any(line.startswith("  new, of other shape or for other classes: grid.cells.0.0") for line in lines)
+    assert any(line.startswith("  new, not in the file: ") and "grid" in line for line in lines)
+
+
+def test_a_network_with_nothing_in_common_is_refused(source, few_digits):
+    config = replace(CONFIG, weights=source.path, channels=(5, 6, 7, 9), aux_heads=False)
+    Learner(config, few_digits)  # the stem's bias and some scalars fit still
+    with pytest.raises(ValueError, match="is not a run folder"):
+        Learner(replace(CONFIG, weights=source.checkpoints), few_digits)
+
+
+def test_a_continued_run_does_not_need_them_any_more(tmp_path, source, few_digits):
+    weights, run = tmp_path / "w.safetensors", RunFolder(tmp_path / "run")
+    weights.write_bytes(source.best.read_bytes())
+    config = replace(CONFIG, weights=weights, channels=None, timesteps=None)
+    train(config, few_digits, run, console=quiet())
+    run.saved_states()[0].unlink()
+    weights.unlink()
+    train(TrainConfig(**run.read_config()[1]), few_digits, run, resume=True, console=quiet())
+    assert len(run.read_metrics()) == 3
+
+
+@pytest.mark.slow
+def test_fewer_epochs_to_98_percent_than_from_scratch(tmp_path):
+    """The second run has other names for the classes, so that all its classifiers are new."""
+    digits = load_dataset("digits")
+    config = TrainConfig(
+        epochs=16, timesteps=2, device="cpu", lr=1e-2, warmup_epochs=2, weight_decay=0.2, clip_grad=0.2, ema_decay=0.97,
+        rotation=10.0, shift=0.08, zoom=0.1,
+    )  # fmt: skip
+    first, second = RunFolder(tmp_path / "first"), RunFolder(tmp_path / "second")
+    train(config, digits, first, console=quiet())
+    renamed = replace(digits, class_names=tuple(f"digit {name}" for name in digits.class_names))
+    train(replace(config, epochs=4, weights=first.path), renamed, second, console=quiet())
+    scratch, tuned = ([row["test_accuracy"] for row in run.read_metrics()] for run in (first, second))
+    print(scratch, tuned)
+    assert max(scratch) >= 0.98
+    assert max(tuned) >= 0.98
+    assert epochs_to(tuned) < epochs_to(scratch)
+
+
+def epochs_to(accuracies, wanted=0.98):
+    """Number of epochs until an accuracy is reached."""
+    return next(epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= wanted)

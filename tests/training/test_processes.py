@@ -1,0 +1,103 @@
+"""Several processes, as torchrun starts them, train like one."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trevsnn.training import RunFolder
+from trevsnn.training.processes import Processes, joined
+
+NETWORK = "--channels 4 4 8 8 --timesteps 2 --drop-rate 0.2 --drop-path-rate 0.1"
+OPTIONS = f"{NETWORK} --effective-batch 240 --workers 0 --device cpu".split()
+PATIENCE = 240  # seconds
+
+
+def torchrun(processes, *tokens):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+    return subprocess.run(
+        [*launcher, "-m", "trevsnn", *map(str, tokens)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def assert_close(left, right):
+    left, right = load_file(left), load_file(right)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(right[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_weights_of_one(tmp_path):
+    """Of the same batches: batch statistics are those of a batch, and so is dropout."""
+    one, two, resumed = (RunFolder(tmp_path / name) for name in ("one", "two", "resumed"))
+    done = torchrun(1, "train", "digits", *OPTIONS, "--epochs", 2, "--batch-size", 120, "--output", one.path)
+    assert done.returncode == 0, done.stderr
+    done = torchrun(2, "train", "digits", *OPTIONS, "--epochs", 2, "--batch-size", 120, "--output", two.path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 2/2") == 1, "only the first process prints"
+    assert_close(one.weights, two.weights)
+    for left, right in zip(one.read_metrics(), two.read_metrics(), strict=True):
+        assert right["loss"] == pytest.approx(left["loss"], rel=1e-5)
+
+    # a run of two processes is continued by two
+    for name in ("config.toml", "metrics.jsonl", "checkpoints", "samples", "tensorboard"):
+        target = resumed.path / name
+        target.parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-r", two.path / name, target], check=True)
+    newest, _ = resumed.saved_states()
+    newest.unlink()
+    done = torchrun(2, "train", "digits", "--resume", resumed.path)
+    assert done.returncode == 0, done.stderr
+    assert_close(two.weights, resumed.weights)
+
+    # of fewer, with other batches per step, only if the effective batch is the same
+    done = torchrun(2, "train", "digits", "--resume", resumed.path, "--effective-batch", 480)
+    assert "started with effective_batch=240, not 480" in done.stderr
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_processes_saves_once(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "trevsnn"]
+    tokens = ["train", "digits", *OPTIONS, "--epochs", "1000", "--batch-size", "60", "--output", str(run.path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*launcher, *tokens], stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch"):
+                break
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    state = run.load_state()
+    assert state is not None
+    assert state["learner"]["steps"] > 5 * len(state["history"]), "in the middle of an epoch"
+    assert run.saved_states()[0].name == f"step-{state['learner']['steps']:010d}.pt"
+
+
+def test_one_process_needs_no_launcher(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined("cpu") as processes:
+        assert processes == Processes()
+        assert processes.sum(1.5, 2, device=torch.device("cpu")) == [1.5, 2]
+        processes.wait()
+
+
+def test_half_an_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ValueError, match=r"WORLD_SIZE is set but .*'RANK'; use torchrun"), joined("cpu"):
+        pass

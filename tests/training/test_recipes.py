@@ -1,0 +1,53 @@
+from dataclasses import fields
+
+import pytest
+
+from trevsnn.models import create_model
+from trevsnn.training import TrainConfig
+from trevsnn.training.config import parse_config
+from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
+
+PUBLISHED = {
+    "model": "trevsnn_small", "epochs": 300, "batch_size": 512, "effective_batch": 4096, "precision": "fp16",
+    "optimizer": "lamb", "lr": 2e-3, "lr_base_size": 1024, "warmup_lr": 1e-5, "min_lr": 1e-6, "warmup_epochs": 20,
+    "weight_decay": 0.01, "clip_grad": 0.02, "ema_decay": 0.9992, "label_smoothing": 0.1, "crop_scale": (0.08, 1.0),
+    "train_interpolation": "random", "hflip": 0.5, "auto_augment": "rand-m9-mstd0.5-inc1", "color_jitter": 0.4,
+    "random_erasing": 0.25, "mixup": 0, "cutmix": 0, "seed": 118,
+}  # fmt: skip
+"""Of T-RevSNN small: the paper, and the log and code that came with it."""
+
+
+def config(name):
+    return TrainConfig(**parse_config(read_recipe(name), name)[1])
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_is_one(name):
+    recipe = config(name)
+    if recipe.model is not None:
+        create_model(recipe.model, num_classes=10, **recipe.model_options)
+    assert read_recipe(name).startswith("# ")
+
+
+def test_the_published_recipe_to_the_letter():
+    recipe = config("imagenet_small")
+    for name, value in PUBLISHED.items():
+        assert getattr(recipe, name) == value
+    left = {field.name for field in fields(TrainConfig)} - PUBLISHED.keys()
+    assert all(getattr(recipe, name) == getattr(TrainConfig(), name) for name in left)
+    tiny = config("imagenet_tiny")
+    assert tiny.model == "trevsnn_tiny"
+    assert all(getattr(tiny, name) == value for name, value in PUBLISHED.items() if name != "model")
+
+
+def test_names():
+    assert list_recipes() == ["cifar10", "digits", "finetune", "imagenet_small", "imagenet_tiny"]
+    with pytest.raises(ValueError, match="recipe 'imagenet_smal' is unknown; did you mean 'imagenet_small'"):
+        read_recipe("imagenet_smal")
+
+
+def test_what_is_taken_by_default():
+    assert default_recipe("digits", True) == default_recipe("digits", False) == "digits"
+    assert default_recipe("cifar100", False) == "cifar10"
+    assert default_recipe("imagefolder", False) == "imagenet_tiny"
+    assert default_recipe("webdataset", True) == "finetune"
