@@ -3,6 +3,7 @@ import json
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -504,7 +505,10 @@ def test_a_scale_that_overflows_is_lowered_and_the_step_left_out(few_digits):
 
 
 @pytest.mark.slow
-def test_compiled_training_is_close_to_plain(few_digits):
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
+def test_compiled_training_is_close_to_plain(few_digits, monkeypatch):
+    """The compiler's own tracing, without its code generation, which needs a C++ compiler."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     losses = []
     for compiled in (False, True):
         config = replace(CONFIG, compile=compiled, drop_rate=0.0, drop_path_rate=0.0)
@@ -512,3 +516,13 @@ def test_compiled_training_is_close_to_plain(few_digits):
         batches = loop_module.training_batches(learner, few_digits)
         losses.append([learner.step([next(batches)[:2]]) for _ in range(2)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_machine_that_cannot_compile_is_told_so(few_digits, monkeypatch):
+    def backend(graph, inputs):
+        raise OSError("no compiler\nfound")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    learner = Learner(replace(CONFIG, compile=True), few_digits)
+    with pytest.raises(ValueError, match=r"compile=True does not work here: .*no compiler.*; leave it out"):
+        learner.step([next(loop_module.training_batches(learner, few_digits))[:2]])

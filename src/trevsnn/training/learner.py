@@ -12,6 +12,7 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import dispatch_clip_grad
 from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
@@ -181,7 +182,11 @@ class Learner:
         targets = targets.to(self.device, non_blocking=True)
         torch.manual_seed(seed_of(config.seed, LAYERS, self.steps, number * processes.world + processes.rank))
         with autocast(config.precision, self.device):
-            outputs = self._network(images)
+            try:
+                outputs = self._network(images)
+            except BackendCompilerFailed as error:
+                reason = " ".join(str(error.inner_exception).split())
+                raise ValueError(f"compile=True does not work here: {reason}; leave it out") from error
             loss = intermediate_supervision_loss(outputs, targets, config.label_smoothing)
         loss = loss / self.batches_per_step
         self.scaler.scale(loss).backward()
