@@ -132,7 +132,8 @@ def make_room(device: torch.device) -> None:
         return
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
-    kibibytes = _first_number("/proc/self/status", "VmData") + _first_number("/proc/meminfo", "MemAvailable")
+    available = _first_number("/proc/meminfo", "MemAvailable") * 9 // 10  # some of it cannot be had
+    kibibytes = _first_number("/proc/self/status", "VmData") + available
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (1024 * kibibytes, hard))
 

@@ -172,11 +172,11 @@ def test_broken_checkpoints(refused, digits_run, tmp_path, content):
     run = tmp_path / "run"
     shutil.copytree(digits_run, run)
     state, *older = RunFolder(run).saved_states()
-    for path in (state, *older, run / "best.safetensors"):
+    for path in (state, *older, run / "model.safetensors"):
         path.write_bytes(path.read_bytes()[:2000] if content == "cut" else content)
     refused(["train", "digits", "--resume", run], state.name)
-    refused(["eval", run], "best.safetensors")
-    refused(["predict", run, run / "samples" / "0.png"], "best.safetensors")
+    refused(["eval", run], "model.safetensors")
+    refused(["predict", run, run / "samples" / "0.png"], "model.safetensors")
     refused(["convert", state, "out.safetensors"], state.name)
 
 

@@ -15,7 +15,7 @@ from trevsnn.data import (
     evaluation_batches,
     load_dataset,
 )
-from trevsnn.data.loading import default_workers, epoch_order
+from trevsnn.data.loading import MOST_BAD, default_workers, epoch_order
 from trevsnn.data.seeding import random_state, seed_of
 
 GREY = Preprocessing(input_size=(1, 8, 8))
@@ -127,7 +127,7 @@ def test_evaluation_batches_are_shared_out(samples):
 
 def test_bad_images_are_replaced_in_training_and_left_out_in_testing(samples):
     damaged = Damaged(samples.pixels, samples.labels)
-    batches = list(make(damaged, PLAIN).batches(0, 5))
+    batches = list(make(damaged, PLAIN, skip_bad=True).batches(0, 5))
     assert [len(batch.images) for batch in batches] == [10] * 5
     messages = {message for batch in batches for message in batch.bad}
     assert messages == {"image 3: cannot\nbe read", "image 4: cannot\nbe read"}
@@ -135,22 +135,26 @@ def test_bad_images_are_replaced_in_training_and_left_out_in_testing(samples):
 
 
 def test_bad_images_stop_or_are_listed_once(tmp_path):
-    with pytest.raises(BadImageError, match=r"image 3.*repair or remove it, or .*--skip-bad-images"):
+    with pytest.raises(BadImageError, match=r"image 3.*repair it, or .*--skip-bad-images"):
         BadImages().report(["image 3 is bad", "image 4 is bad"])
     BadImages().report([])
     file = tmp_path / "bad_images.txt"
-    bad = BadImages(file)
+    bad, others = BadImages(True, file), BadImages(True, file)
     bad.report(["image 3:\n bad", "image 4: bad"])
     bad.report(["image 3: bad"])
-    BadImages(file).report(["image 4: bad", "image 5: bad"])
+    others.report(["image 4: bad", "image 5: bad"])
     assert file.read_text() == "image 3: bad\nimage 4: bad\nimage 5: bad\n"
+    assert bad.count() == others.count() == 3
+    with pytest.raises(BadImageError, match="150 images in one batch cannot be read, the first: image 0"):
+        bad.report([f"image {i}" for i in range(150)])
 
 
-def test_nothing_but_bad_images(samples):
+@pytest.mark.parametrize(("skip_bad", "tried"), [(True, MOST_BAD), (False, 20)])
+def test_nothing_but_bad_images(samples, skip_bad, tried):
     damaged = Damaged(samples.pixels[:20], samples.labels[:20])
     damaged.__class__ = type("AllBad", (Damaged,), {"bad": range(20)})
-    with pytest.raises(BadImageError, match="no image can be read: image"):
-        list(make(damaged, batches_per_epoch=2).batches(0, 1))
+    (batch,) = make(damaged, batch_size=20, batches_per_epoch=1, skip_bad=skip_bad).batches(0, 1)
+    assert len(batch.bad) == tried
 
 
 def test_random_state_gives_the_numbers_of_a_key():

@@ -20,3 +20,4 @@ def test_shared_parameters_and_buffers_move_once_per_step():
     torch.testing.assert_close(ema.module[2].running_mean, torch.full((2,), 1 - decay))
     assert ema.module[2].num_batches_tracked == 5
     assert ema.get_decay(step=10_000) == 0.9
+    assert SharedWeightsEma(model, 0.9, warmup=False).get_decay(step=3) == 0.9

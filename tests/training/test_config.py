@@ -45,6 +45,7 @@ OTHER = {
     "weight_decay": 0.5,
     "clip_grad": 0.0,
     "ema_decay": 0.0,
+    "ema_warmup": False,
     "label_smoothing": 0.0,
     "crop_scale": (0.5, 0.7),
     "hflip": 0.5,
@@ -75,7 +76,7 @@ def fingerprint(config, dataset) -> dict[str, torch.Tensor]:
     learner = Learner(config, dataset)
     batches = training_batches(learner, dataset)
     for _ in range(learner.steps_per_epoch):
-        learner.step([next(batches)[:2] for _ in range(learner.batches_per_step)])
+        learner.step(next(batches)[:2] for _ in range(learner.batches_per_step))
     return learner.trained.state_dict()
 
 

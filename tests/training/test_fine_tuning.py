@@ -62,6 +62,15 @@ def test_a_network_with_nothing_in_common_is_refused(source, few_digits):
         Learner(replace(CONFIG, weights=source.checkpoints), few_digits)
 
 
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_from_them_again(tmp_path, source, few_digits):
+    run, console = RunFolder(tmp_path / "run"), quiet()
+    config = replace(CONFIG, weights=source.path, epochs=1)
+    with run.locked():
+        run.create(config, few_digits)
+    train(config, few_digits, run, resume=True, console=console)
+    assert console.file.getvalue().startswith("started from ")
+
+
 def test_a_continued_run_does_not_need_them_any_more(tmp_path, source, few_digits):
     weights, run = tmp_path / "w.safetensors", RunFolder(tmp_path / "run")
     weights.write_bytes(source.best.read_bytes())

@@ -1,9 +1,11 @@
 import io
 import json
+import os
 import shutil
 import signal
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,7 +140,8 @@ def test_resumed_run_ends_with_the_same_weights(
     assert run.saved_states()[0].name == f"step-{saved:010d}.pt"
     resumed = train(config, few_digits, run, resume=True, console=quiet)
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2, 3]
-    assert [line["loss"] for line in run.read_metrics()] == [line["loss"] for line in whole.read_metrics()]
+    for name in ("loss", "lr", "test_loss"):
+        assert [line[name] for line in run.read_metrics()] == [line[name] for line in whole.read_metrics()]
     assert resumed["test_accuracy"] == row["test_accuracy"]
     assert_same_weights(run, load_file(whole.weights))
     assert run.best.read_bytes() == whole.best.read_bytes()
@@ -177,16 +180,20 @@ def test_a_second_interrupt_does_not_wait(tmp_path, few_digits, quiet, monkeypat
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, few_digits, finished, quiet, monkeypatch):
     run = RunFolder(shutil.copytree(finished[0].path, tmp_path / "run"))
     run.saved_states()[0].write_bytes(run.saved_states()[0].read_bytes()[:1000])
-    train(CONFIG, few_digits, run, resume=True, console=quiet)
+    (run.checkpoints / ".step-0000000008.pt.tmp").write_bytes(b"left by a kill")
+    console = Console(file=io.StringIO(), width=200)
+    train(replace(CONFIG, keep_checkpoints=1), few_digits, run, resume=True, console=console)
+    assert "warning: checkpoint step-0000000009.pt cannot be read" in console.file.getvalue()
+    assert {file.name for file in run.checkpoints.iterdir()} == {"step-0000000009.pt", "step-0000000009.pt.damaged"}
     assert_same_weights(run, load_file(finished[0].weights))
     assert run.read_metrics()[:2] == finished[0].read_metrics()[:2]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(RunFolder, "write_metrics"), (RunFolder, "save_state")])
-def test_run_stopped_between_files_is_brought_in_line(tmp_path, few_digits, finished, quiet, monkeypatch, owner, name):
+@pytest.mark.parametrize("name", ["write_metrics", "save_state"])
+def test_run_stopped_between_files_is_brought_in_line(tmp_path, few_digits, finished, quiet, monkeypatch, name):
     """The weights of the last epoch are written, what comes after them is not."""
     run = RunFolder(tmp_path / "run")
-    original = getattr(owner, name)
+    original = getattr(RunFolder, name)
 
     def failing(self, *args, **options):
         if run.weights.exists() and load_weights(run.weights)[1].note == "epoch 3 of 3":
@@ -194,7 +201,7 @@ def test_run_stopped_between_files_is_brought_in_line(tmp_path, few_digits, fini
         return original(self, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, failing)
+        patch.setattr(RunFolder, name, failing)
         with pytest.raises(Stop):
             train(CONFIG, few_digits, run, console=quiet)
     train(CONFIG, few_digits, run, resume=True, console=quiet)
@@ -286,7 +293,7 @@ def fail_to_save(numbers, monkeypatch):
 
 
 def test_a_full_disk_is_a_warning_while_training_goes_on(tmp_path, few_digits, finished, monkeypatch):
-    fail_to_save({2, 3}, monkeypatch)  # after the first two of three epochs
+    fail_to_save({3, 5}, monkeypatch)  # at the end of the first two of three epochs, each saved before its test too
     console, run = Console(file=io.StringIO(), width=200), RunFolder(tmp_path / "run")
     train(CONFIG, few_digits, run, console=console)
     warnings = [line for line in console.file.getvalue().splitlines() if line.startswith("warning: ")]
@@ -296,14 +303,34 @@ def test_a_full_disk_is_a_warning_while_training_goes_on(tmp_path, few_digits, f
     assert_same_weights(run, load_file(finished[0].weights))
 
 
+@pytest.mark.parametrize("name", ["weights", "best", "metrics"])
+def test_nothing_else_stops_the_run_when_the_disk_is_full(tmp_path, few_digits, finished, monkeypatch, name):
+    """Until the last epoch."""
+    run, target = RunFolder(tmp_path / "run"), getattr(finished[0], name).name
+    console, real, attempts = Console(file=io.StringIO(), width=200), os.replace, []
+
+    def replacing(source, destination):
+        if Path(destination).name == target:
+            attempts.append(destination)
+            if len(attempts) == 2 - (name == "best"):
+                raise OSError(28, "No space left on device", str(destination))
+        real(source, destination)
+
+    monkeypatch.setattr(os, "replace", replacing)
+    train(CONFIG, few_digits, run, console=console)
+    assert console.file.getvalue().count("warning: [Errno 28] No space left on device") == 1
+    assert_same_weights(run, load_file(finished[0].weights))
+    assert len(run.read_metrics()) == 3
+
+
 def test_a_full_disk_at_the_end_keeps_the_state_before(tmp_path, few_digits, finished, quiet, monkeypatch):
     with monkeypatch.context() as patch:
-        fail_to_save({4}, patch)
+        fail_to_save({7}, patch)
         run = RunFolder(tmp_path / "run")
         with pytest.raises(OSError, match=r"step-0000000009\.pt' cannot be written, the one before stays") as error:
             train(CONFIG, few_digits, run, console=quiet)
     assert "\n" not in str(error.value)
-    assert len(run.load_state()["history"]) == 2
+    assert len(run.load_state()[1]["history"]) == 2
     assert not list(run.path.rglob("*.tmp")), "no temporary file is left"
     train(CONFIG, few_digits, run, resume=True, console=quiet)
     assert_same_weights(run, load_file(finished[0].weights))
@@ -488,7 +515,7 @@ def test_other_ways_to_train(tmp_path, few_digits, quiet, option):
     train(replace(CONFIG, epochs=1, **option), few_digits, run, console=quiet)
     model, _ = load_weights(run.weights)
     assert all(value.isfinite().all() for value in model.state_dict().values())
-    state = run.load_state()["learner"]
+    state = run.load_state()[1]["learner"]
     assert bool(state["scaler"]) == ("precision" in option)
 
 

@@ -82,10 +82,9 @@ def test_sigterm_to_all_processes_saves_once(tmp_path):
     finally:
         process.kill()
     assert process.returncode != 0
-    state = run.load_state()
-    assert state is not None
+    path, state = run.load_state()
     assert state["learner"]["steps"] > 5 * len(state["history"]), "in the middle of an epoch"
-    assert run.saved_states()[0].name == f"step-{state['learner']['steps']:010d}.pt"
+    assert path == run.saved_states()[0]
 
 
 def test_one_process_needs_no_launcher(monkeypatch):
@@ -93,7 +92,9 @@ def test_one_process_needs_no_launcher(monkeypatch):
     with joined("cpu") as processes:
         assert processes == Processes()
         assert processes.sum(1.5, 2, device=torch.device("cpu")) == [1.5, 2]
-        processes.wait()
+        processes.check_equal("steps", 3)
+        with pytest.raises(ValueError, match="mine"), processes.all_or_none():
+            raise ValueError("mine")
 
 
 def test_half_an_environment_is_refused(monkeypatch):
@@ -101,3 +102,20 @@ def test_half_an_environment_is_refused(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ValueError, match=r"WORLD_SIZE is set but .*'RANK'; use torchrun"), joined("cpu"):
         pass
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_one_process_is_one_line(tmp_path):
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    done = torchrun(2, "train", "digits", *OPTIONS, "--batch-size", 120, "--output", tmp_path / "run")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("trevsnn: error")]
+    assert len(lines) == 1
+    assert "holds 'samples', which a run would replace" in lines[0]
+    assert "RuntimeError" not in done.stderr
+
+
+@pytest.mark.slow
+def test_dry_run_with_more_processes_than_test_batches(tmp_path):
+    done = torchrun(2, "train", "digits", *NETWORK.split(), "--dry-run", "--device", "cpu", "--batch-size", 20)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("whole run") == 1

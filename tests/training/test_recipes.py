@@ -10,7 +10,8 @@ from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 PUBLISHED = {
     "model": "trevsnn_small", "epochs": 300, "batch_size": 512, "effective_batch": 4096, "precision": "fp16",
     "optimizer": "lamb", "lr": 2e-3, "lr_base_size": 1024, "warmup_lr": 1e-5, "min_lr": 1e-6, "warmup_epochs": 20,
-    "weight_decay": 0.01, "clip_grad": 0.02, "ema_decay": 0.9992, "label_smoothing": 0.1, "crop_scale": (0.08, 1.0),
+    "weight_decay": 0.01, "clip_grad": 0.02, "ema_decay": 0.9992, "ema_warmup": False, "label_smoothing": 0.1,
+    "crop_scale": (0.08, 1.0),
     "train_interpolation": "random", "hflip": 0.5, "auto_augment": "rand-m9-mstd0.5-inc1", "color_jitter": 0.4,
     "random_erasing": 0.25, "mixup": 0, "cutmix": 0, "seed": 118,
 }  # fmt: skip
@@ -47,7 +48,6 @@ def test_names():
 
 
 def test_what_is_taken_by_default():
-    assert default_recipe("digits", True) == default_recipe("digits", False) == "digits"
-    assert default_recipe("cifar100", False) == "cifar10"
-    assert default_recipe("imagefolder", False) == "imagenet_tiny"
-    assert default_recipe("webdataset", True) == "finetune"
+    assert default_recipe("digits") == "digits"
+    assert default_recipe("cifar100") == "cifar10"
+    assert default_recipe("imagefolder") == default_recipe("webdataset") == "finetune"

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import torch
 from cyclopts import App, CycloptsError, Parameter
 
 from trevsnn import __version__
@@ -17,6 +18,7 @@ from trevsnn.cli.recipes import recipes
 from trevsnn.cli.settings import settings_from_file
 from trevsnn.cli.train import train_run
 from trevsnn.training import NonFiniteError, StoppedError
+from trevsnn.training.processes import PeerError
 
 FAILED = 2
 SIGNALLED = 128
@@ -41,6 +43,11 @@ app.command(memory)
 app.command(convert)
 
 
+def _failed(message: str) -> int:
+    print(f"trevsnn: error: {' '.join(message.split())}", file=sys.stderr)
+    return FAILED
+
+
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 2 for bad input or a diverged run, 128 + its number for a
     signal: 130 after Ctrl-C, 143 after SIGTERM.
@@ -56,8 +63,17 @@ def main(tokens: Sequence[str] | None = None) -> int:
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, NonFiniteError, ValueError, OSError) as error:
-        print(f"trevsnn: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _failed(str(error))
+    except torch.OutOfMemoryError as error:
+        return _failed(f"out of memory: lower --batch-size, or choose --memory reversible ({error})")
+    except PeerError:  # which the other process has said
         return FAILED
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        return _failed(
+            f"a process that reads images was ended, by lack of memory most likely: lower --workers ({error})"
+        )
     except (KeyboardInterrupt, StoppedError) as stop:
         number = stop.signal_number if isinstance(stop, StoppedError) else signal.SIGINT
         print(f"trevsnn: interrupted{str(stop) and '; ' + str(stop)}", file=sys.stderr)

@@ -1,10 +1,13 @@
 """`trevsnn eval`."""
 
 from pathlib import Path
+from typing import Annotated
 
-from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
+from cyclopts import Parameter
+
+from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import default_workers, evaluation_batches, load_dataset
+from trevsnn.data import BadImages, default_workers, evaluation_batches, load_dataset
 from trevsnn.training import RunFolder, TrainConfig, choose_device, evaluate
 from trevsnn.training.config import Device, Whole
 
@@ -15,6 +18,7 @@ def evaluate_run(
     *,
     data: Path | None = None,
     val_split: float | None = None,
+    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     device: Device = "auto",
     json: JsonFile = None,
@@ -22,9 +26,10 @@ def evaluate_run(
     """Print the accuracy of a run on the test images of its data set.
 
     Args:
-        run: Run folder, whose best weights are taken, or a weights file.
+        run: Run folder, or a weights file from one, its best.safetensors for example.
         data: Folder that holds the data set, or class folders to test on; by default what the run was trained on.
-        val_split: Share of the images to test on, of a data set without val/; by default the run's.
+        val_split: Share of the images to test on, of a data set without val/, 1 for all; by default the run's.
+        skip_bad_images: Leave out images that cannot be read; otherwise the first stops the test.
         workers: Processes that read images; by default one per CPU core, at most 8.
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write the table to this file.
@@ -36,17 +41,22 @@ def evaluate_run(
             f"{str(trained.file)!r} does not say which dataset it was trained on; give a run of `trevsnn train`"
         )
     folder = RunFolder(trained.file.parent)
-    if data is None and folder.holds_run():
-        config = TrainConfig(**folder.read_config()[1])
-        data, val_split = config.data, config.val_split if val_split is None else val_split
-    dataset = load_dataset(trained.info.dataset, data, val_split)
+    config = TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
+    if data is not None and val_split is None and config.val_split is not None:
+        raise ValueError(
+            f"the run was tested on a share of its images; give --val-split {config.val_split} for the same share of "
+            f"{str(data)!r}, or 1 for all"
+        )
+    val_split = config.val_split if val_split is None else val_split
+    dataset = load_dataset(trained.info.dataset, data or config.data, None if val_split == 1 else val_split)
     if trained.info.class_names not in (None, dataset.class_names):
         raise ValueError(
-            f"data {str(data)!r} has other classes than {str(trained.file)!r} was trained on: "
+            f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "
             f"{len(dataset.class_names)}, {dataset.class_names[0]!r} the first"
         )
     workers = default_workers(dataset.in_memory) if workers is None else workers
-    result = evaluate(trained.model, evaluation_batches(dataset.test, trained.preprocessing, workers=workers))
+    batches, bad = evaluation_batches(dataset.test, trained.preprocessing, workers=workers), BadImages(skip_bad_images)
+    result = evaluate(trained.model, batches, bad)
     row = {
         "run": str(run),
         "model": trained.info.model,
@@ -54,7 +64,17 @@ def evaluate_run(
         "images": result.images,
         "test_loss": result.loss,
         "test_accuracy": result.accuracy,
+        "weights": trained.info.note or "",
+        "bad_images": sorted(bad.known),
     }
-    columns = {"run": "run", "model": "model", "dataset": "data", "images": "images", "test_accuracy": "test accuracy"}
+    columns = {
+        "run": "run",
+        "weights": "weights",
+        "dataset": "data",
+        "images": "images",
+        "test_accuracy": "test accuracy",
+    }
     write_json([row], json)
     show_table([row], columns)
+    for message in row["bad_images"]:
+        plain_console().print(f"left out: {message}", soft_wrap=True)

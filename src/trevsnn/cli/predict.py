@@ -1,15 +1,19 @@
 """`trevsnn predict`."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from timm.data import ImageNetInfo
 
 from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
 from trevsnn.cli.weights import load_trained
 from trevsnn.data import check_files, open_picture
 from trevsnn.training import choose_device, predict
 from trevsnn.training.config import Device
+
+_WORDNET = re.compile(r"n\d{8}")
 
 
 def predict_images(
@@ -23,7 +27,7 @@ def predict_images(
     """Print the class and its probability for each image file.
 
     Args:
-        run: Run folder, whose best weights are taken, or a weights file.
+        run: Run folder, or a weights file from one, its best.safetensors for example.
         images: Image files of any size and mode.
         invert: Swap dark and light first: for dark ink on white paper.
         device: Where to compute; auto takes CUDA where there is a GPU.
@@ -44,10 +48,18 @@ def predict_images(
         rows.append(
             {
                 "image": str(image),
-                "class": names[best],
+                "class": _in_words(names[best]),
                 "probability": probabilities[best],
                 "probabilities": dict(zip(names, probabilities, strict=True)),
             }
         )
     write_json(rows, json)
     show_table(rows, {"image": "image", "class": "class", "probability": "probability"})
+
+
+def _in_words(name: str) -> str:
+    """A class of ImageNet, which has a number of WordNet for a name (n01440764), in words; others as they are."""
+    try:
+        return ImageNetInfo("imagenet12k").label_name_to_description(name) if _WORDNET.fullmatch(name) else name
+    except KeyError:
+        return name

@@ -23,7 +23,7 @@ def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentC
     elif recipe:
         source, (dataset, values) = recipe, _read(recipe)
     elif wanted in list_datasets():
-        source = default_recipe(wanted, from_weights=_value(arguments, "--weights") is not None)
+        source = default_recipe(wanted)
         dataset, values = _read(source)
     else:
         return

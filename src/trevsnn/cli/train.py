@@ -37,8 +37,7 @@ def train_run(
         output: Run folder to write; runs/DATASET by default.
         resume: Run folder to continue, with its own settings, after its last checkpoint.
         recipe: Name of a recipe (see `trevsnn recipes`) or a TOML file of settings, for example a run's config.toml;
-            other options override it. By default the data set's own; for pictures, finetune with --weights, else
-            imagenet_tiny.
+            other options override it. By default the data set's own; for pictures finetune.
         overwrite: Replace a run that stands in the run folder.
         dry_run: Write nothing: build all, run two steps, and print the time and memory of the whole run.
         json: Also write the last epoch's metrics, or what a dry run found, to this file.
@@ -58,12 +57,14 @@ def train_run(
     try:
         row = train(settings, images, run, resume=resume is not None, overwrite=overwrite, console=console)
     except (KeyboardInterrupt, StoppedError) as stop:
-        again = f"{_programs()}trevsnn train {dataset} --resume {shlex.quote(str(run.path))}"
+        world = os.environ.get("WORLD_SIZE")
+        program = f"{_programs()}trevsnn" if world is None else "torchrun ... -m trevsnn"
+        again = f"{program} train {dataset} --resume {shlex.quote(str(run.path))}"
         stop.args = (f"continue with: {again}" if run.holds_run() else "",)
         raise
     if _is_first():
         write_json([row], json)
-        console.print(_what_next(run, row["test_accuracy"]), soft_wrap=True)
+        console.print(_what_next(run), soft_wrap=True)
 
 
 def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
@@ -87,7 +88,7 @@ def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
 
 
 def _is_first() -> bool:
-    return os.environ.get("RANK", "0") == "0"
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK") == "0"
 
 
 def _programs() -> str:
@@ -96,13 +97,15 @@ def _programs() -> str:
     return "" if called.name != "trevsnn" or shutil.which("trevsnn") else shlex.quote(f"{called.parent}/")
 
 
-def _what_next(run: RunFolder, accuracy: float) -> str:
-    programs = _programs()
+def _what_next(run: RunFolder) -> str:
+    programs, history = _programs(), run.read_metrics()
+    best = max(history, key=lambda row: row["test_accuracy"])
     folder, events = shlex.quote(str(run.path)), shlex.quote(str(run.events))
     sample = shlex.quote(str(min(run.samples.glob("*.png"), default="IMAGE")))
     return "\n".join(
         [
-            f"test accuracy {accuracy:.2%}",
+            f"test accuracy {history[-1]['test_accuracy']:.2%}",
+            f"best epoch    {best['epoch']}, {best['test_accuracy']:.2%}: {run.best.name}",
             f"run folder    {run.path}",
             "next:",
             f"  {programs}trevsnn eval {folder}",

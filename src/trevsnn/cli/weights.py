@@ -22,7 +22,7 @@ class Trained:
 
 
 def load_trained(path: Path, device: torch.device) -> Trained:
-    """The network of a weights file, or the best of a run.
+    """The network of a weights file, or of a run after its last epoch.
 
     Raises:
         ValueError: when there is none, or it does not say what its input is made by.

@@ -40,5 +40,4 @@ def _cifar(name: str, reader: type[CIFAR10], root: Path) -> ImageDataset:
         test=PixelSamples(test.data, np.asarray(test.targets, np.int64)),
         model="trevsnn_tiny",
         preprocessing=Preprocessing(input_size=INPUT_SIZE, mean=MEAN, std=STD),
-        in_memory=True,
     )

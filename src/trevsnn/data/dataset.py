@@ -1,7 +1,7 @@
 """What a data set of images is to training, evaluation and prediction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -69,5 +69,5 @@ class ImageDataset:
     """Name of the network trained on it by default."""
     preprocessing: Preprocessing | None = None
     """How its pictures are prepared; None for as the network's own default is."""
-    in_memory: bool = field(default=False)
-    """Whether opening an image takes hardly any time."""
+    in_memory: bool = False
+    """Whether an image takes hardly any time to open and prepare."""

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from trevsnn.data.seeding import MIX, ORDER, SAMPLE, random_state, seeded
 TEST_BATCH = 64  # fixed, so that training and `trevsnn eval` add up the same numbers
 _WINDOW = 2**14  # images among which those of a few shards are shuffled
 _MOST_WORKERS = 8
+MOST_BAD = 100
+"""Unreadable images in a batch that are too many to go on: more likely, the disk is gone."""
 
 
 class Batch(NamedTuple):
@@ -35,29 +38,45 @@ class Batch(NamedTuple):
 
 
 class BadImages:
-    """What becomes of images that cannot be read: the first stops the run, or all are listed in a file.
+    """What becomes of images that cannot be read: the first stops the run, or they are listed.
 
     Args:
-        file: a message per line, to be continued if it exists; None to stop at the first.
+        skip: whether to go on.
+        file: where to list them, a message per line, to be continued if it exists; None to list them in memory only.
     """
 
-    def __init__(self, file: Path | None = None):
-        self.file = file
-        self.known = set(file.read_text(encoding="utf-8").splitlines()) if file and file.exists() else set()
+    def __init__(self, skip: bool = False, file: Path | None = None):
+        self.skip, self.file = skip, file
+        self.known: set[str] = set()
 
     def report(self, messages: Sequence[str]) -> None:
         """Take note of images.
 
         Raises:
-            BadImageError: for the first, unless they are listed.
+            BadImageError: for the first, unless they are listed; for very many in one batch in any case.
         """
-        if messages and self.file is None:
-            raise BadImageError(f"{messages[0]}; repair or remove it, or go on without such images: --skip-bad-images")
-        new = [line for line in (" ".join(message.split()) for message in messages) if line not in self.known]
-        if new and self.file is not None:
-            self.known.update(new)
+        if not messages:
+            return
+        if not self.skip:
+            raise BadImageError(f"{messages[0]}; repair it, or go on without such images: --skip-bad-images")
+        if len(messages) >= MOST_BAD:
+            raise BadImageError(f"{len(messages)} images in one batch cannot be read, the first: {messages[0]}")
+        self._read()
+        new = sorted({" ".join(message.split()) for message in messages} - self.known)
+        self.known.update(new)
+        if self.file is not None and new:
             with self.file.open("a", encoding="utf-8") as file:
                 file.writelines(f"{line}\n" for line in new)
+
+    def count(self) -> int:
+        """How many are listed."""
+        self._read()
+        return len(self.known)
+
+    def _read(self) -> None:
+        """Other processes, and earlier parts of the run, list theirs in the same file."""
+        if self.skip and self.file is not None and self.file.exists():
+            self.known.update(self.file.read_text(encoding="utf-8").splitlines())
 
 
 class TrainingStream:
@@ -76,6 +95,7 @@ class TrainingStream:
         rank, world: this process, and how many there are.
         workers: processes that make batches; 0 for this one.
         pinned: in memory from which a GPU copies faster.
+        skip_bad: whether to look for another image in place of one that cannot be read.
     """
 
     def __init__(
@@ -92,13 +112,13 @@ class TrainingStream:
         world: int = 1,
         workers: int = 0,
         pinned: bool = False,
+        skip_bad: bool = False,
     ):
         self.samples = samples
         self.batch_size, self.batches_per_epoch, self.seed = batch_size, batches_per_epoch, seed
         self.rank, self.world = rank, world
         self.workers, self.pinned = workers, pinned
-        transform, channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
-        self.source = _TrainingBatches(samples, transform, channels, augmentation, num_classes, seed)
+        self.source = _TrainingBatches(samples, preprocessing, augmentation, num_classes, seed, skip_bad)
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This process's batches of those with the numbers `first` to `last` (exclusive), counted over all epochs."""
@@ -184,14 +204,20 @@ class _TestBatches(Dataset):
         return Batch(torch.stack(images) if images else torch.empty(0), torch.tensor(labels), bad)
 
 
-@dataclass(frozen=True, eq=False)
 class _TrainingBatches(Dataset):
-    samples: Samples
-    transform: Transform
-    channels: int
-    augmentation: Augmentation
-    num_classes: int
-    seed: int
+    def __init__(
+        self,
+        samples: Samples,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation,
+        num_classes: int,
+        seed: int,
+        skip_bad: bool,
+    ):
+        self.samples, self.augmentation, self.num_classes = samples, augmentation, num_classes
+        self.seed, self.skip_bad = seed, skip_bad
+        self.transform, self.channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
+        self.blank = torch.zeros(preprocessing.input_size)
 
     def __getitem__(self, key: _Key) -> Batch:
         images, labels, bad = [], [], []
@@ -205,13 +231,15 @@ class _TrainingBatches(Dataset):
         return Batch(*mixed, bad)
 
     def _first_good(self, index: int, bad: list[str]) -> tuple[Tensor, int]:
-        for other in range(index, index + len(self.samples)):
-            place = other % len(self.samples)
+        """The image of this index or, where it cannot be read, the next one that can."""
+        for place in islice(cycle(chain(range(index, len(self.samples)), range(index))), MOST_BAD - len(bad)):
             try:
                 return self.transform(self.samples.open(place, self.channels)), int(self.samples.labels[place])
             except BadImageError as error:
                 bad.append(str(error))
-        raise BadImageError(f"no image can be read: {bad[0]}")
+                if not self.skip_bad:
+                    break
+        return self.blank, 0  # the batch will not be used: its messages stop the run
 
 
 def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> DataLoader:

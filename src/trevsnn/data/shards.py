@@ -20,6 +20,7 @@ from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
 from trevsnn.data.splitting import Subset, check_same_classes, find_splits, split_by_class
 
 CLASS_NAMES = "classnames.txt"
+_MOST_CLASSES = 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,10 @@ def tar_shards(root: Path, val_split: float | None = None) -> ImageDataset:
     numbered = all(text.isdecimal() for texts in classes.values() for text in texts)
     if numbered:
         count = 1 + max(int(text) for texts in classes.values() for text in texts)
+        if count > _MOST_CLASSES:
+            raise ValueError(
+                f"data {str(root)!r} has a class of number {count - 1}; number classes from 0 on, or use names"
+            )
         names = _names(root, count)
         index = {str(number): number for number in range(count)}
     else:

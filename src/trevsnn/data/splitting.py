@@ -46,8 +46,9 @@ def find_splits(root: Path, val_split: float | None) -> dict[str, Path]:
     found = {}
     for split, names in (("train", TRAIN), ("test", TEST)):
         for name in reversed(names):  # the first that there is
-            if (root / name).is_dir():
-                found[split] = root / name
+            folder = root / name
+            if folder.is_dir() and any(part.is_dir() or part.suffix == ".tar" for part in folder.iterdir()):
+                found[split] = folder  # and no class of that name
     if val_split is not None:
         if not 0 < val_split < 1:
             raise ValueError(f"val_split={val_split!r} must be more than 0 and less than 1")

@@ -100,7 +100,7 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"weights file {str(path)!r} does not exist")
+        raise ValueError(f"weights file {str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -12,9 +12,8 @@ class SharedWeightsEma(ModelEmaV3):
     would move several steps at a time.
     """
 
-    def __init__(self, model: nn.Module, decay: float):
-        # The warm-up lets the average forget the first weights sooner than `decay` alone would.
-        super().__init__(model, decay=decay, use_warmup=True, warmup_power=0.75)
+    def __init__(self, model: nn.Module, decay: float, warmup: bool = True):
+        super().__init__(model, decay=decay, use_warmup=warmup, warmup_power=0.75)
 
     @torch.no_grad()
     def apply_update_(self, model: nn.Module, decay: float) -> None:

@@ -74,8 +74,8 @@ class TrainConfig(Augmentation):
     """Number of saved states to keep, the last ones."""
 
     weights: Path | None = None
-    """Weights to start from: a weights file, or a run folder whose best weights are taken. A classifier for other
-    classes is replaced, everything else is kept."""
+    """Weights to start from: a weights file, or a run folder. Classifiers for other classes are replaced, everything
+    else is kept."""
     model: str | None = None
     """Name of the network (see `trevsnn models`); by default the data set's own."""
     timesteps: Whole | None = None
@@ -101,7 +101,7 @@ class TrainConfig(Augmentation):
     optimizer: Optimizer = "adamw"
     """Update rule."""
     lr: float = 1e-3
-    """Highest learning rate, reached after the warm-up; from there it falls along a cosine."""
+    """Learning rate at the top of the cosine along which it falls over the whole run; the warm-up joins it."""
     lr_base_size: Whole | None = None
     """Images per optimiser step for which `lr` is meant; for more or fewer it is scaled in proportion. By default it is
     taken as it stands."""
@@ -117,6 +117,8 @@ class TrainConfig(Augmentation):
     """Adaptive gradient clipping: largest norm of a unit's gradient as a share of its weights'; 0 for none."""
     ema_decay: float = 0.0
     """Decay per step of the moving average of the weights, which is what is evaluated and saved; 0 for none."""
+    ema_warmup: bool = True
+    """Begin the average with a smaller decay, so that it forgets the first weights sooner."""
     label_smoothing: float = 0.1
     """Share of the target spread over all classes (0 to 1)."""
 
@@ -124,7 +126,10 @@ class TrainConfig(Augmentation):
         super().__post_init__()
         for name in ("data", "weights"):
             if getattr(self, name) is not None:  # a run is continued from other folders than it was started in
-                object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
+                try:
+                    object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
+                except RuntimeError as error:  # ~ of an unknown user
+                    raise ValueError(f"{name}={getattr(self, name)!r}: {error}") from error
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
         for name in ("epochs", "batch_size", "keep_checkpoints"):
@@ -147,7 +152,7 @@ class TrainConfig(Augmentation):
         self._require("label_smoothing", is_number(smoothing) and 0 <= smoothing < 1, "from 0 to less than 1")
         for name, choices in (("optimizer", Optimizer), ("device", Device), ("precision", Precision)):
             self._require(name, getattr(self, name) in get_args(choices), "one of " + ", ".join(get_args(choices)))
-        for name in ("skip_bad_images", "compile", "channels_last"):
+        for name in ("skip_bad_images", "compile", "channels_last", "ema_warmup"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:

@@ -22,8 +22,9 @@ def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool =
         seed=config.seed,
         rank=processes.rank,
         world=processes.world,
-        workers=_workers(learner, dataset),
+        workers=reading_workers(learner, dataset),
         pinned=learner.device.type == "cuda",
+        skip_bad=config.skip_bad_images,
     )
     last = 2**60 if endless else config.epochs * learner.steps_per_epoch * batches_per_step
     return stream.batches(learner.steps * batches_per_step, last)
@@ -36,11 +37,12 @@ def test_batches(learner: Learner, dataset: ImageDataset) -> Iterator[Batch]:
         learner.preprocessing,
         rank=learner.processes.rank,
         world=learner.processes.world,
-        workers=_workers(learner, dataset),
+        workers=reading_workers(learner, dataset),
         pinned=learner.device.type == "cuda",
     )
 
 
-def _workers(learner: Learner, dataset: ImageDataset) -> int:
+def reading_workers(learner: Learner, dataset: ImageDataset) -> int:
+    """How many processes make the batches; 0 for the training process itself."""
     wanted = learner.config.workers
     return default_workers(dataset.in_memory, learner.processes.local_world) if wanted is None else wanted

@@ -9,7 +9,7 @@ from trevsnn.data import BadImages, ImageDataset
 from trevsnn.data.loading import Batch
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.evaluation import evaluate
-from trevsnn.training.feeding import test_batches, training_batches
+from trevsnn.training.feeding import reading_workers, test_batches, training_batches
 from trevsnn.training.learner import Learner, choose_device
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import peak_memory
@@ -56,16 +56,15 @@ def forecast_run(config: TrainConfig, dataset: ImageDataset) -> Forecast:
     with joined(choose_device(config.device).type) as processes:
         learner = Learner(config, dataset, processes)
         batches, device = training_batches(learner, dataset, endless=True), learner.device
-        (loading,) = processes.sum(_images_per_second(batches), device=device)
+        (loading,) = processes.sum(_images_per_second(batches, reading_workers(learner, dataset)), device=device)
         taken = list(islice(batches, learner.batches_per_step))
         del batches  # and the workers, which would go on loading
         step_seconds = [_time(lambda: learner.step([(b.images, b.targets) for b in taken])) for _ in range(2)][-1]
         training = learner.effective_batch / step_seconds
         tested = list(islice(test_batches(learner, dataset), TESTED))
-        images = sum(len(batch.images) for batch in tested) * processes.world
-        test_seconds = (
-            _time(lambda: evaluate(learner.trained, tested, _Ignored(), processes)) * len(dataset.test) / images
-        )
+        (images,) = processes.sum(sum(len(batch.targets) for batch in tested), device=device)
+        seconds = _time(lambda: evaluate(learner.trained, tested, BadImages(skip=True), processes))
+        test_seconds = max(seconds / images, 1 / loading) * len(dataset.test)
         epoch_seconds = learner.steps_per_epoch * learner.effective_batch / min(training, loading) + test_seconds
         return Forecast(
             parameters=sum(p.numel() for p in learner.model.parameters()),
@@ -79,16 +78,10 @@ def forecast_run(config: TrainConfig, dataset: ImageDataset) -> Forecast:
         )
 
 
-class _Ignored(BadImages):
-    """Bad images are not what a dry run looks for."""
-
-    def report(self, messages):
-        """Nothing."""
-
-
-def _images_per_second(batches: Iterator[Batch]) -> float:
-    """Of making batches, once all workers are at work; for some batches, or as many as come in some seconds."""
-    next(batches)
+def _images_per_second(batches: Iterator[Batch], workers: int) -> float:
+    """Of making batches, without those that the workers begin with; of some, or as many as come in some seconds."""
+    for _ in islice(batches, 1 + 2 * workers):
+        pass
     started = time.perf_counter()
     images = 0
     for batch in islice(batches, MOST_LOADED):

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -91,7 +91,7 @@ class Learner:
         _check_batch(self.model, (config.batch_size, *self.preprocessing.input_size))
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format
         self.model.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
-        self.ema = SharedWeightsEma(self.model, config.ema_decay) if config.ema_decay else None
+        self.ema = SharedWeightsEma(self.model, config.ema_decay, config.ema_warmup) if config.ema_decay else None
         special: dict[str, Any] = {"trust_clip": True} if config.optimizer == "lamb" else {}
         scale = 1.0 if config.lr_base_size is None else self.effective_batch / config.lr_base_size
         self.optimizer = create_optimizer_v2(
@@ -102,13 +102,17 @@ class Learner:
             t_initial=max(2, config.epochs * self.steps_per_epoch),
             lr_min=config.min_lr,
             warmup_t=round(config.warmup_epochs * self.steps_per_epoch),
-            warmup_lr_init=config.warmup_lr,
+            warmup_lr_init=min(config.warmup_lr, config.lr * scale),
             t_in_epochs=False,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.steps = 0
         ids = [processes.local_rank] if self.device.type == "cuda" else None
-        self._distributed = DistributedDataParallel(self.model, device_ids=ids) if processes.world > 1 else None
+        self._distributed = (
+            DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
+            if processes.world > 1
+            else None
+        )
         network = self._distributed or self.model
         self._network = torch.compile(network) if config.compile else network
 
@@ -137,11 +141,11 @@ class Learner:
         """Learning rate of the next step."""
         return self.optimizer.param_groups[0]["lr"]
 
-    def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    def step(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
         """One optimiser step.
 
         Args:
-            batches: this process's share, (N, C, H, W) and (N,) or (N, num_classes) each.
+            batches: this process's share, `batches_per_step` of (N, C, H, W) and (N,) or (N, num_classes) each.
 
         Returns:
             The mean loss of all processes.
@@ -154,7 +158,7 @@ class Learner:
         self.model.train()
         total = torch.zeros((), device=self.device)
         for number, (images, targets) in enumerate(batches):
-            last = number == len(batches) - 1
+            last = number == self.batches_per_step - 1
             with nullcontext() if last or self._distributed is None else self._distributed.no_sync():
                 total += self._accumulate(number, images, targets)
         (loss,) = self.processes.sum(total.item() / self.processes.world, device=self.device)
@@ -169,6 +173,7 @@ class Learner:
             dispatch_clip_grad(self.model.parameters(), self.config.clip_grad, mode="agc")
         self.scaler.step(self.optimizer)  # with fp16 it leaves out a step of an infinite gradient
         self.scaler.update()
+        self.processes.average_buffers(self.model)
         self.steps += 1
         self.scheduler.step_update(self.steps)
         if self.ema is not None:

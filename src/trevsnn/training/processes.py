@@ -36,16 +36,46 @@ class Processes:
         dist.all_reduce(total)
         return total.tolist()
 
-    def share_buffers(self, module: nn.Module) -> None:
-        """Give every process the first one's buffers: each has seen other batch statistics."""
+    def average_buffers(self, module: nn.Module) -> None:
+        """Give every process the mean of all processes' running statistics: each has seen other batches."""
         if self.world > 1:
-            for buffer in module.buffers():
-                dist.broadcast(buffer, 0)
+            buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+            means = torch.cat([buffer.flatten() for buffer in buffers]).div_(self.world)
+            dist.all_reduce(means)
+            for buffer, mean in zip(buffers, means.split([buffer.numel() for buffer in buffers]), strict=True):
+                buffer.copy_(mean.view_as(buffer))
 
-    def wait(self) -> None:
-        """Until all processes have come here."""
+    def check_equal(self, what: str, value: int) -> None:
+        """Refuse to go on with processes that have read different files.
+
+        Raises:
+            ValueError: when the value is not the same in all of them.
+        """
+        values = [value] * self.world
         if self.world > 1:
-            dist.barrier()
+            dist.all_gather_object(values, value)
+        if len(set(values)) > 1:
+            raise ValueError(f"the processes do not see the same run folder: {what} {values}; use one that they share")
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """What goes wrong within the block in one process ends all of them, not that one alone."""
+        errors: list[str | None] = [None] * self.world
+        failure = None
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            failure = error
+        if self.world > 1:
+            dist.all_gather_object(errors, None if failure is None else str(failure))
+        if failure is not None:
+            raise failure
+        if any(errors):
+            raise PeerError(next(filter(None, errors)))
+
+
+class PeerError(Exception):
+    """Another process failed, and says so itself."""
 
 
 @contextmanager
@@ -67,6 +97,11 @@ def joined(device: str) -> Iterator[Processes]:
         raise ValueError(f"WORLD_SIZE is set but another variable of torchrun is not: {error}; use torchrun") from error
     processes = Processes(*numbers)
     if device == "cuda":
+        if processes.local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"process {processes.local_rank} has no GPU of its own, there are {torch.cuda.device_count()}; "
+                "start fewer with --nproc-per-node"
+            )
         torch.cuda.set_device(processes.local_rank)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:

@@ -9,8 +9,8 @@
     samples/              a few test images to try `trevsnn predict` on
     bad_images.txt        images that could not be read, where these are skipped
 
-The checkpoint is written last at the end of an epoch: a run that is stopped before goes through that epoch once
-more, and writes the same. Every file is replaced in one step.
+At the end of an epoch the weights are written before the checkpoint: a run that is stopped in between tests that epoch
+once more, and writes the same. Every file is replaced in one step.
 """
 
 import argparse
@@ -33,6 +33,18 @@ from trevsnn.training.config import TrainConfig, dump_config, load_config
 
 STATE_VERSION = 1
 SAMPLES = 8
+
+_locked: set[int] = set()
+
+
+def _release_in_child() -> None:
+    """Processes that read images must not hold the lock of a run that was killed."""
+    while _locked:
+        os.close(_locked.pop())
+
+
+if os.name == "posix":
+    os.register_at_fork(after_in_child=_release_in_child)
 
 
 class RunFolder:
@@ -67,6 +79,7 @@ class RunFolder:
         import fcntl
 
         folder = os.open(self.path, os.O_RDONLY)
+        _locked.add(folder)
         try:
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,6 +91,7 @@ class RunFolder:
                 pass  # a file system without locks
             yield
         finally:
+            _locked.discard(folder)
             os.close(folder)
 
     def _parts(self) -> list[Path]:
@@ -174,26 +188,29 @@ class RunFolder:
         for old in self.saved_states()[keep:]:
             old.unlink(missing_ok=True)
 
-    def load_state(self) -> dict[str, Any] | None:
-        """The newest training state that can be read, on the CPU; None when the run ended before it wrote one.
+    def load_state(self) -> tuple[Path, dict[str, Any]]:
+        """The newest training state that can be read, and its file; on the CPU.
 
         Raises:
-            ValueError: when none can be read, or there is none though the run got further.
+            ValueError: when none can be read.
         """
-        error: ValueError | None = None
+        errors = [ValueError(f"{str(self.checkpoints)!r} is empty, so the run cannot be continued; start a new one")]
         for path in self.saved_states():
             try:
                 state = load_tensors(path)
                 if state.get("version") != STATE_VERSION:
                     raise ValueError(f"{str(path)!r} is not a training state of this version of trevsnn")
-                return state
+                return path, state
             except ValueError as failure:
-                error = error or failure
-        if error is not None:
-            raise error
-        if self.metrics.exists():
-            raise ValueError(f"{str(self.checkpoints)!r} is empty, so the run cannot be continued; start a new one")
-        return None
+                errors.append(failure)
+        raise errors[1] if len(errors) > 1 else errors[0]
+
+    def tidy(self, unreadable: Sequence[str] = ()) -> None:
+        """Remove what interrupted writes left, and set checkpoints aside that cannot be read."""
+        for path in self.path.rglob(".*.tmp"):
+            path.unlink()
+        for name in unreadable:
+            (self.checkpoints / name).rename(self.checkpoints / f"{name}.damaged")
 
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """Write one JSON line per epoch."""
@@ -207,17 +224,16 @@ class RunFolder:
 
 
 def weights_file(path: str | Path) -> Path:
-    """The weights that a path stands for: the file itself, or the best of a run, or its last.
+    """The weights that a path stands for: the file itself, or those of a run after its last epoch.
 
     Raises:
         ValueError: when there are none.
     """
     run = RunFolder(path)
     if run.path.is_dir():
-        for file in (run.best, run.weights):
-            if file.is_file():
-                return file
-        raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
+        if not run.weights.is_file():
+            raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
+        return run.weights
     if not run.path.exists():
         raise ValueError(f"run folder {str(path)!r} does not exist")
     return run.path

@@ -23,8 +23,6 @@ def read_recipe(name: str) -> str:
     return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def default_recipe(dataset: str, from_weights: bool) -> str:
-    """What a data set is trained with unless something else is asked for. For pictures of one's own, that depends on
-    whether training starts from weights."""
-    of_its_own = {"digits": "digits", "cifar10": "cifar10", "cifar100": "cifar10"}
-    return of_its_own.get(dataset, "finetune" if from_weights else "imagenet_tiny")
+def default_recipe(dataset: str) -> str:
+    """What a data set is trained with unless something else is asked for."""
+    return {"digits": "digits", "cifar10": "cifar10", "cifar100": "cifar10"}.get(dataset, "finetune")

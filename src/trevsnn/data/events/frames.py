@@ -1,0 +1,60 @@
+"""Events gathered into frames: how many of each polarity fell on each pixel in each part of the recording."""
+
+from typing import Literal
+
+import numpy as np
+
+from trevsnn.data.events.recording import Events
+
+SplitBy = Literal["number", "time"]
+
+
+def frame_edges(events: Events, frames: int, split_by: SplitBy) -> np.ndarray:
+    """Where each frame begins, and where the last one ends, as indices of events: (frames + 1,).
+
+    Args:
+        events: of one recording.
+        frames: T.
+        split_by: "number" for parts of the same number of events, the rest in the last; "time" for parts of the same
+            duration.
+
+    Raises:
+        ValueError: for fewer than one frame, or another way to split.
+    """
+    if frames < 1:
+        raise ValueError(f"frames={frames!r} must be at least 1")
+    if split_by == "number":
+        edges = np.arange(frames + 1) * (len(events) // frames)
+    elif split_by == "time":
+        start, stop = (events.t[0], events.t[-1]) if len(events) else (0, 0)
+        edges = np.searchsorted(events.t, start + (stop - start) * np.arange(frames + 1) / frames)
+    else:
+        raise ValueError(f"split_by={split_by!r} must be one of number, time")
+    edges[-1] = len(events)
+    return edges
+
+
+def to_frames(events: Events, frames: int, size: tuple[int, int], split_by: SplitBy = "number") -> np.ndarray:
+    """(T, 2, H, W) counts, uint16: first the events of polarity 0, then those of 1.
+
+    Args:
+        events: of one recording.
+        frames: T.
+        size: H and W of the sensor (pixels).
+        split_by: see `frame_edges`.
+
+    Raises:
+        ValueError: as `frame_edges`, and for events beyond the sensor.
+    """
+    height, width = size
+    for name, values, limit in (("x", events.x, width), ("y", events.y, height), ("p", events.p, 2)):
+        if len(events) and not (values.min() >= 0 and values.max() < limit):
+            raise ValueError(
+                f"events with {name} from {values.min()} to {values.max()} do not fit into {height} x {width} pixels"
+            )
+    edges = frame_edges(events, frames, split_by)
+    frame = np.repeat(np.arange(frames), np.diff(edges))
+    shape = (frames, 2, height, width)
+    place = np.ravel_multi_index((frame, events.p, events.y, events.x), shape)
+    counts = np.bincount(place, minlength=int(np.prod(shape)))
+    return np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16).reshape(shape)

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from trevsnn.data.events.frames import frame_edges, to_frames
+from trevsnn.data.events.recording import Events
+
+
+@pytest.fixture
+def events():
+    """Ten events on 3 x 4 pixels, most of them late."""
+    t = np.array([0, 10, 50, 60, 70, 80, 90, 92, 96, 100])
+    return Events(t, np.arange(10) % 4, np.arange(10) % 3, np.arange(10) % 2)
+
+
+def test_parts_of_the_same_number(events):
+    assert frame_edges(events, 3, "number").tolist() == [0, 3, 6, 10]
+    assert frame_edges(events[:2], 4, "number").tolist() == [0, 0, 0, 0, 2]
+
+
+def test_parts_of_the_same_duration(events):
+    assert frame_edges(events, 4, "time").tolist() == [0, 2, 2, 5, 10]
+    assert frame_edges(events[:0], 2, "time").tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("split_by", ["number", "time"])
+@pytest.mark.parametrize("frames", [1, 2, 5, 20])
+def test_every_event_is_counted_once_where_it_belongs(events, split_by, frames):
+    counts = to_frames(events, frames, (3, 4), split_by)
+    assert counts.shape == (frames, 2, 3, 4)
+    expected = np.zeros((2, 3, 4))
+    for x, y, p in zip(events.x, events.y, events.p, strict=True):
+        expected[p, y, x] += 1
+    assert np.array_equal(counts.sum(0), expected)
+    edges = frame_edges(events, frames, split_by)
+    assert counts.sum((1, 2, 3)).tolist() == np.diff(edges).tolist()
+
+
+def test_what_does_not_fit_is_refused(events):
+    with pytest.raises(ValueError, match="events with x from 0 to 3 do not fit into 3 x 3 pixels"):
+        to_frames(events, 2, (3, 3))
+    with pytest.raises(ValueError, match="frames=0 must be at least 1"):
+        to_frames(events, 0, (3, 4))
+    with pytest.raises(ValueError, match="split_by='energy' must be one of number, time"):
+        to_frames(events, 2, (3, 4), "energy")
+
+
+def test_columns_belong_together():
+    with pytest.raises(ValueError, match=r"x of shape \(2,\) must hold a value for each of 3 events"):
+        Events(np.arange(3), np.arange(2), np.arange(3), np.arange(3))
+
+
+def test_part_of_the_time(events):
+    assert events.between(10, 90).t.tolist() == [10, 50, 60, 70, 80]
