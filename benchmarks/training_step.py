@@ -132,8 +132,8 @@ def make_room(device: torch.device) -> None:
         return
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
-    available = _first_number("/proc/meminfo", "MemAvailable") * 9 // 10  # some of it cannot be had
-    kibibytes = _first_number("/proc/self/status", "VmData") + available
+    # what is used and can be had; addresses that were freed, and take no memory now, count for the limit as if they did
+    kibibytes = _first_number("/proc/self/status", "RssAnon") + _first_number("/proc/meminfo", "MemAvailable")
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (1024 * kibibytes, hard))
 
