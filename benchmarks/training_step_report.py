@@ -157,8 +157,10 @@ def _notes(results: Results) -> str:
 
 
 def plot(results: Results, title: str, path: Path) -> None:
-    """Memory and speed over T, a row of panels per batch size."""
-    batches, steps = results.batches, results.timesteps
+    """Memory and speed over T, a row of panels per batch size; of sizes with several T, if there are any."""
+    steps = results.timesteps
+    several = [b for b in results.batches if len({row.timesteps for row in results.rows if row.batch == b}) > 1]
+    batches = several or results.batches
     figure, panels = plt.subplots(
         len(batches), 2, figsize=(12.5, 4.6 * len(batches)), layout="constrained", squeeze=False
     )

@@ -33,7 +33,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
     ("command", "message"),
     [
         ("trian digits", 'Did you mean "train"'),
-        ("train", "DATASET"),
+        ("train", "KIND"),
         ("train digitz", "did you mean 'digits'"),
         ("train digits --model trevsnn_digit", "did you mean 'trevsnn_digits'"),
         ("train digits --memory reversable", "reversible"),
@@ -71,6 +71,9 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train digits --data .", "'digits', which comes with scikit-learn"),
         ("train digits --val-split 0.1", "val_split=0.1 is not for 'digits'"),
         ("train cifar10 --data .", "does not hold cifar10"),
+        ("train digits --dataset digits", "dataset='digits' is for events"),
+        ("train events --dataset digitz", "'events/digitz' is unknown; did you mean 'events/digits'"),
+        ("train digits --model trevsnn_dvs", "the network is for clips of frames, and digits data are not"),
         ("train digits --precision fp8", "bf16"),
         ("train digits --effective-batch 100", "effective_batch=100 must be a multiple of batch_size=64"),
         ("train digits --batch-size 2000", "batch_size=2000 is more than the 1437 training images"),

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import trevsnn as package
 from trevsnn import create_model
 from trevsnn.cli import predict as predict_module
 from trevsnn.cli.memory import parse_bytes
+from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models import load_weights
 from trevsnn.models.official import _official_name
 from trevsnn.training import RunFolder, TrainConfig, load_config
@@ -30,7 +32,7 @@ def test_help_of_train_shows_every_option_with_its_default(trevsnn):
     words = " ".join(text.replace("│", " ").split())
     for field in TrainConfig.__dataclass_fields__:
         assert f"--{field.replace('_', '-')} " in words
-    for part in ("[default: 0.001]", "learning rate", "runs/DATASET by default", "(epochs", "adaptive gradient"):
+    for part in ("[default: 0.001]", "learning rate", "runs/KIND by default", "(epochs", "adaptive gradient"):
         assert part.lower() in words.lower()
 
 
@@ -131,6 +133,24 @@ def test_default_folder_is_named_after_the_data(trevsnn, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     assert trevsnn("train", "digits", *quick)[0] == 0
     assert (tmp_path / "runs" / "digits" / "model.safetensors").exists()
+
+
+def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, monkeypatch, quick):
+    digits = load_dataset("digits")
+    few = PixelSamples(digits.train.pixels[:240], digits.train.labels[:240])
+    less = PixelSamples(digits.test.pixels[:30], digits.test.labels[:30])
+    monkeypatch.setattr("trevsnn.data.events.datasets.digits", lambda: replace(digits, train=few, test=less))
+    run = tmp_path / "run"
+    code, text, error = trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)
+    assert code == 0, error
+    assert "trevsnn predict" not in text, "it has no image to predict"
+    assert trevsnn("train", "events", "--resume", run)[0] == 0
+    code, text, error = trevsnn("eval", run)
+    assert code == 0, error
+    assert "events/digits" in text
+    code, _, error = trevsnn("predict", run, tmp_path / "x.png")
+    assert code == 2
+    assert "of recordings of an event camera" in error
 
 
 @pytest.mark.slow

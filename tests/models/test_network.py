@@ -55,7 +55,7 @@ def test_every_named_network_is_bit_identical_in_all_memory_settings(name):
     for memory in get_args(Memory):
         torch.manual_seed(0)
         model = create_model(name, memory=memory, num_classes=10)
-        x = torch.randn(2, model.config.in_chans, 64, 64).requires_grad_()
+        x = torch.randn(model.config.input_shape(2, 64, 64)).requires_grad_()
         intermediate_supervision_loss(model(x), torch.tensor([0, 1]), 0.1).backward()
         found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
     assert_same_gradients(found["packed"], found["stored"], decays=None)

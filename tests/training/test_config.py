@@ -37,6 +37,7 @@ OTHER = {
     "aux_heads": False,
     "drop_rate": 0.5,
     "drop_path_rate": 0.5,
+    "loss": "tet",
     "optimizer": "lamb",
     "lr": 0.01,
     "lr_base_size": 8,
@@ -52,6 +53,7 @@ OTHER = {
     "rotation": 20.0,
     "shift": 0.2,
     "zoom": 0.2,
+    "shear": 20.0,
     "auto_augment": "rand-m9-mstd0.5-inc1",
     "color_jitter": 0.4,
     "random_erasing": 0.5,
@@ -59,14 +61,15 @@ OTHER = {
     "cutmix": 0.5,
 }
 OF_OTHERS = {
-    "warmup_lr": {"warmup_epochs": 1.0},
-    "train_interpolation": {"crop_scale": (0.5, 0.7)},
-    "augment": {"zoom": 0.2},
+    "warmup_lr": (1e-3, {"warmup_epochs": 1.0}),
+    "train_interpolation": ("bilinear", {"crop_scale": (0.5, 0.7)}),
+    "augment": (False, {"zoom": 0.2}),
+    "tet_regularisation": (0.5, {"loss": "tet"}),
 }
-"""Fields that matter only together with others."""
+"""Fields that matter only together with others: another value, and these others."""
 ELSEWHERE = {
     "channels_last", "checkpoint_minutes", "compile", "data", "device", "keep_checkpoints", "memory", "skip_bad_images",
-    "val_split", "weights", "workers",
+    "split_by", "stem_sharing", "val_split", "weights", "workers",
 }  # fmt: skip
 """They decide on what, from what, where and how training runs, and have tests elsewhere."""
 
@@ -100,11 +103,10 @@ def test_every_field_has_an_effect(name, few_digits, reference):
     assert differ(fingerprint(replace(SMALL, **{name: OTHER[name]}), few_digits), reference)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("warmup_lr", 1e-3), ("train_interpolation", "bilinear"), ("augment", False)]
-)
-def test_fields_with_an_effect_together_with_others(name, value, few_digits):
-    base = replace(SMALL, **OF_OTHERS[name])
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_fields_with_an_effect_together_with_others(name, few_digits):
+    value, others = OF_OTHERS[name]
+    base = replace(SMALL, **others)
     assert differ(fingerprint(replace(base, **{name: value}), few_digits), fingerprint(base, few_digits))
 
 
@@ -170,6 +172,9 @@ def test_file_gives_the_same_configuration(tmp_path, config):
         {"compile": "yes"},
         {"skip_bad_images": 1},
         {"channels_last": None},
+        {"loss": "mse"},
+        {"tet_regularisation": 2},
+        {"split_by": "energy"},
     ],
     ids=str,
 )

@@ -63,7 +63,7 @@ class StepMemory:
 def measure_step(
     model: TRevSNN, batch: int, resolution: int, precision: Precision = "fp32", optimizer: str = "adamw"
 ) -> StepMemory:
-    """Train a network for two steps on random images, on the device that it is on; its weights change.
+    """Train a network for two steps on random images or clips, on the device that it is on; its weights change.
 
     Args:
         batch: images.
@@ -81,7 +81,7 @@ def measure_step(
     if precision not in get_args(Precision):
         raise ValueError(f"precision={precision!r} is unknown; choose from {', '.join(get_args(Precision))}")
     device = next(model.parameters()).device
-    images = torch.randn(batch, model.config.in_chans, resolution, resolution, device=device)
+    images = torch.randn(model.config.input_shape(batch, resolution, resolution), device=device)
     labels = torch.zeros(batch, dtype=torch.long, device=device)
     model.train()
     for p in model.parameters():

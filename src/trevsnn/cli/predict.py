@@ -9,7 +9,7 @@ from timm.data import ImageNetInfo
 
 from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import check_files, open_picture
+from trevsnn.data import FramePreprocessing, check_files, open_picture
 from trevsnn.training import choose_device, predict
 from trevsnn.training.config import Device
 
@@ -38,6 +38,8 @@ def predict_images(
     check_json(json)
     trained = load_trained(run, choose_device(device))
     names = trained.info.class_names or tuple(map(str, range(trained.model.num_classes)))
+    if isinstance(trained.preprocessing, FramePreprocessing):
+        raise ValueError(f"{str(run)!r} is of recordings of an event camera; it cannot predict images")
     check_files(images)
     pictures = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
     rows = []

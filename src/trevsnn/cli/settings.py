@@ -14,7 +14,8 @@ from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 
 def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Fill the options that the command line leaves open from the file that it names, or the data set's own recipe."""
-    resume, recipe, wanted = (_value(arguments, name) for name in ("--resume", "--recipe", "DATASET"))
+    resume, recipe, kind = (_value(arguments, name) for name in ("--resume", "--recipe", "KIND"))
+    wanted = kind and dataset_name(kind, _value(arguments, "--dataset"))
     if resume and recipe:
         raise ValueError("--resume takes its settings from the run; leave --recipe out")
     if resume:
@@ -31,6 +32,19 @@ def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentC
         raise ValueError(f"{source} is for the dataset {dataset!r}, not {wanted!r}")
     options = {name.replace("_", "-"): value for name, value in values.items()}
     Dict(options, source=source, use_commands_as_keys=False)(app, commands, arguments)
+
+
+def dataset_name(kind: str, dataset: str | None) -> str:
+    """The name of a data set, from its kind and which one it is of the kind: events/digits, for example.
+
+    Raises:
+        ValueError: when which one is given for a kind that has one only.
+    """
+    if kind == "events":
+        return f"events/{dataset or 'digits'}"
+    if dataset is not None:
+        raise ValueError(f"dataset={dataset!r} is for events; leave --dataset out for {kind}")
+    return kind
 
 
 def _read(recipe: str) -> tuple[str | None, dict[str, Any]]:

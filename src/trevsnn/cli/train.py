@@ -4,21 +4,24 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
+from trevsnn.cli.settings import dataset_name
 from trevsnn.data import load_dataset
 from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
 from trevsnn.training.progress import format_time
 
 
 def train_run(
-    dataset: str,
+    kind: str,
     /,
     *,
+    dataset: str | None = None,
     output: Path | None = None,
     resume: Path | None = None,
     recipe: str | None = None,
@@ -32,9 +35,10 @@ def train_run(
     With several GPUs or machines: torchrun --nproc-per-node GPUS -m trevsnn train ...
 
     Args:
-        dataset: Data set: digits, imagefolder (train/ and val/ of class folders, or class folders and --val-split),
-            webdataset (tar shards, laid out likewise), cifar10 or cifar100.
-        output: Run folder to write; runs/DATASET by default.
+        kind: Kind of data: digits, imagefolder (train/ and val/ of class folders, or class folders and
+            --val-split), webdataset (tar shards, laid out likewise), cifar10, cifar100 or events (of an event camera).
+        dataset: Which recordings, of events: digits.
+        output: Run folder to write; runs/KIND by default.
         resume: Run folder to continue, with its own settings, after its last checkpoint.
         recipe: Name of a recipe (see `trevsnn recipes`) or a TOML file of settings, for example a run's config.toml;
             other options override it. By default the data set's own; for pictures finetune.
@@ -45,21 +49,22 @@ def train_run(
     check_json(json)
     if resume is not None and (output is not None or overwrite):
         raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
-    images = load_dataset(dataset, settings.data, settings.val_split)
+    name = dataset_name(kind, dataset)
+    samples = load_dataset(name, settings.data, settings.val_split)
     console = plain_console()
     if dry_run:
-        forecast = forecast_run(settings, images)
+        forecast = forecast_run(settings, samples)
         if _is_first():
-            write_json([forecast.__dict__], json)
+            write_json([asdict(forecast)], json)
             console.print(describe_forecast(forecast, settings), soft_wrap=True)
         return
-    run = RunFolder(resume or output or Path("runs") / dataset)
+    run = RunFolder(resume or output or Path("runs") / name.replace("/", "-"))
     try:
-        row = train(settings, images, run, resume=resume is not None, overwrite=overwrite, console=console)
+        row = train(settings, samples, run, resume=resume is not None, overwrite=overwrite, console=console)
     except (KeyboardInterrupt, StoppedError) as stop:
         world = os.environ.get("WORLD_SIZE")
         program = f"{_programs()}trevsnn" if world is None else "torchrun ... -m trevsnn"
-        again = f"{program} train {dataset} --resume {shlex.quote(str(run.path))}"
+        again = f"{program} train {name} --resume {shlex.quote(str(run.path))}"
         stop.args = (f"continue with: {again}" if run.holds_run() else "",)
         raise
     if _is_first():
@@ -101,15 +106,14 @@ def _what_next(run: RunFolder) -> str:
     programs, history = _programs(), run.read_metrics()
     best = max(history, key=lambda row: row["test_accuracy"])
     folder, events = shlex.quote(str(run.path)), shlex.quote(str(run.events))
-    sample = shlex.quote(str(min(run.samples.glob("*.png"), default="IMAGE")))
-    return "\n".join(
-        [
-            f"test accuracy {history[-1]['test_accuracy']:.2%}",
-            f"best epoch    {best['epoch']}, {best['test_accuracy']:.2%}: {run.best.name}",
-            f"run folder    {run.path}",
-            "next:",
-            f"  {programs}trevsnn eval {folder}",
-            f"  {programs}trevsnn predict {folder} {sample}",
-            f"  {programs}tensorboard --logdir {events}",
-        ]
-    )
+    lines = [
+        f"test accuracy {history[-1]['test_accuracy']:.2%}",
+        f"best epoch    {best['epoch']}, {best['test_accuracy']:.2%}: {run.best.name}",
+        f"run folder    {run.path}",
+        "next:",
+        f"  {programs}trevsnn eval {folder}",
+        f"  {programs}tensorboard --logdir {events}",
+    ]
+    if samples := sorted(run.samples.glob("*.png")):
+        lines.insert(-1, f"  {programs}trevsnn predict {folder} {shlex.quote(str(samples[0]))}")
+    return "\n".join(lines)

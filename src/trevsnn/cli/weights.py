@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from trevsnn.data import Preprocessing
+from trevsnn.data import FramePreprocessing, Preprocessing
 from trevsnn.models import WeightsInfo, load_weights
 from trevsnn.models.network import TRevSNN
 from trevsnn.training import weights_file
@@ -18,7 +18,7 @@ class Trained:
     file: Path
     model: TRevSNN
     info: WeightsInfo
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | FramePreprocessing
 
 
 def load_trained(path: Path, device: torch.device) -> Trained:
@@ -31,4 +31,5 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     model, info = load_weights(file, device)
     if info.preprocessing is None:
         raise ValueError(f"{str(file)!r} does not say how its input is made; give a run of `trevsnn train`")
-    return Trained(file, model, info, Preprocessing.from_dict(info.preprocessing))
+    kind = FramePreprocessing if model.config.frames else Preprocessing
+    return Trained(file, model, info, kind.from_dict(info.preprocessing))

@@ -2,6 +2,7 @@
 
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import ImageDataset, PixelSamples, Samples
+from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.loading import BadImages, TrainingStream, default_workers, evaluation_batches
 from trevsnn.data.pictures import BadImageError, check_files, open_picture
 from trevsnn.data.preprocessing import Preprocessing
@@ -11,6 +12,7 @@ __all__ = [
     "Augmentation",
     "BadImageError",
     "BadImages",
+    "FramePreprocessing",
     "ImageDataset",
     "PixelSamples",
     "Preprocessing",

@@ -1,16 +1,25 @@
 """From a picture to the input of a network, as for training: chance decides some of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from timm.data import Mixup, create_transform
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torchvision.transforms import Compose, InterpolationMode, RandomAffine, RandomHorizontalFlip
+from torchvision.transforms import (
+    Compose,
+    InterpolationMode,
+    RandomAffine,
+    RandomChoice,
+    RandomErasing,
+    RandomHorizontalFlip,
+)
 
 from trevsnn.checks import is_number, require
-from trevsnn.data.preprocessing import Preprocessing, Transform
+from trevsnn.data.events.preprocessing import FramePreprocessing
+from trevsnn.data.preprocessing import Preprocessing
 
 Interpolation = Literal["random", "bilinear", "bicubic"]
 
@@ -37,6 +46,8 @@ class Augmentation:
     """Largest shift, as a share of the side (0 to 1); what enters is black."""
     zoom: float = 0.0
     """Largest relative change of size (0 to less than 1)."""
+    shear: float = 0.0
+    """Largest shear along the rows (degrees)."""
     auto_augment: str = ""
     """timm's policy, rand-m9-mstd0.5-inc1 for example; empty for none."""
     color_jitter: float = 0.0
@@ -60,6 +71,7 @@ class Augmentation:
         for name in ("hflip", "shift", "random_erasing"):
             require(self, name, is_number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "from 0 to 1")
         require(self, "rotation", is_number(self.rotation) and 0 <= self.rotation <= 180, "from 0 to 180 degrees")
+        require(self, "shear", is_number(self.shear) and 0 <= self.shear < 90, "from 0 to less than 90 degrees")
         require(self, "zoom", is_number(self.zoom) and 0 <= self.zoom < 1, "from 0 to less than 1")
         for name in ("color_jitter", "mixup", "cutmix"):
             require(self, name, is_number(getattr(self, name)) and getattr(self, name) >= 0, "a finite number from 0")
@@ -69,10 +81,17 @@ class Augmentation:
         except (AssertionError, ValueError, KeyError, IndexError, NotImplementedError) as error:
             require(self, "auto_augment", False, f"a policy that timm knows ({error})")
 
-    def transform(self, preprocessing: Preprocessing) -> Transform:
-        """From an L or RGB picture to a (C, H, W) float tensor; chance comes from the generators of `random_state`."""
+    def transform(self, preprocessing: Preprocessing | FramePreprocessing) -> Callable[[Any], Tensor]:
+        """From an L or RGB picture to a (C, H, W) float tensor, or from a recording to frames (T, 2, H, W), all of them
+        varied alike; chance comes from the generators of `random_state`.
+
+        Raises:
+            ValueError: for options that are for pictures only, with recordings.
+        """
         if not self.augment:
             return preprocessing.transform()
+        if isinstance(preprocessing, FramePreprocessing):
+            return self._transform_of_frames(preprocessing)
         crop, color, final = create_transform(
             input_size=preprocessing.input_size,
             is_training=True,
@@ -90,16 +109,37 @@ class Augmentation:
         steps = [crop] if self.crop_scale != (1.0, 1.0) else preprocessing.geometry()
         if self.hflip:
             steps.append(RandomHorizontalFlip(self.hflip))
-        if self.rotation or self.shift or self.zoom:
-            steps.append(
-                RandomAffine(
-                    self.rotation,
-                    (self.shift,) * 2,
-                    (1 - self.zoom, 1 + self.zoom),
-                    interpolation=InterpolationMode.BILINEAR,
-                )
-            )
+        if self.rotation or self.shift or self.zoom or self.shear:
+            steps.append(self._affine(rotation=self.rotation, shift=self.shift, zoom=self.zoom, shear=self.shear))
         return Compose([*steps, color, final])
+
+    def _transform_of_frames(self, preprocessing: FramePreprocessing) -> Callable[[Any], Tensor]:
+        """One of the variations at a time, after the flip.
+
+        Source: Li et al., Neuromorphic Data Augmentation for Training Spiking Neural Networks, ECCV 2022.
+        """
+        for name, none in (
+            ("crop_scale", (1.0, 1.0)),
+            ("auto_augment", ""),
+            ("color_jitter", 0),
+            ("mixup", 0),
+            ("cutmix", 0),
+        ):
+            require(self, name, getattr(self, name) == none, "left out for recordings: it is for pictures")
+        ways: list[Callable[[Tensor], Tensor]] = [
+            self._affine(**{name: getattr(self, name)})
+            for name in ("rotation", "shift", "zoom", "shear")
+            if getattr(self, name)
+        ]
+        if self.random_erasing:
+            ways.append(RandomErasing(self.random_erasing, value=0))
+        steps: list[Callable[[Any], Tensor]] = [preprocessing.transform(), RandomHorizontalFlip(self.hflip)]
+        return Compose([*steps, RandomChoice(ways)] if ways else steps)
+
+    @staticmethod
+    def _affine(rotation: float = 0.0, shift: float = 0.0, zoom: float = 0.0, shear: float = 0.0) -> RandomAffine:
+        bilinear = InterpolationMode.BILINEAR
+        return RandomAffine(rotation, (shift, shift), (1 - zoom, 1 + zoom), shear or None, interpolation=bilinear)
 
     def mix(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Mixup or CutMix within a batch; chance comes from those generators too.

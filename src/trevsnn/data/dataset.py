@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.preprocessing import Preprocessing
 
 
 class Samples(Protocol):
-    """Pictures with their classes, to be opened one by one in any order and from any process."""
+    """Pictures or recordings with their classes, to be opened one by one in any order and from any process."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -28,8 +29,8 @@ class Samples(Protocol):
         """Number of images."""
         ...
 
-    def open(self, index: int, channels: int) -> Image.Image:
-        """A picture of mode L (1 channel) or RGB (3 channels).
+    def open(self, index: int, channels: int) -> Any:
+        """A picture of mode L (1 channel) or RGB (3 channels), or the `Events` of a recording.
 
         Raises:
             BadImageError: when it cannot be read.
@@ -58,7 +59,7 @@ class PixelSamples:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDataset:
-    """A training and a test split, and what is usual to train on them."""
+    """A training and a test split of images or clips, and what is usual to train on them."""
 
     name: str
     class_names: tuple[str, ...]
@@ -67,7 +68,7 @@ class ImageDataset:
     """None where there are only images to test on."""
     model: str
     """Name of the network trained on it by default."""
-    preprocessing: Preprocessing | None = None
-    """How its pictures are prepared; None for as the network's own default is."""
+    preprocessing: Preprocessing | FramePreprocessing | None = None
+    """How its samples are prepared; None for as the network's own default is."""
     in_memory: bool = False
     """Whether an image takes hardly any time to open and prepare."""

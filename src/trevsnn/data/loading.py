@@ -2,11 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import Samples
+from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.pictures import BadImageError
-from trevsnn.data.preprocessing import Preprocessing, Transform
+from trevsnn.data.preprocessing import Preprocessing
 from trevsnn.data.seeding import MIX, ORDER, SAMPLE, random_state, seeded
+
+AnyPreprocessing = Preprocessing | FramePreprocessing
 
 TEST_BATCH = 64  # fixed, so that training and `trevsnn eval` add up the same numbers
 _WINDOW = 2**14  # images among which those of a few shards are shuffled
@@ -30,7 +33,7 @@ class Batch(NamedTuple):
     """Images and what belongs to them."""
 
     images: Tensor
-    """(N, C, H, W), float."""
+    """(N, C, H, W), or clips (T, N, C, H, W), float."""
     targets: Tensor
     """(N,) class indices, or (N, num_classes) shares where images are mixed."""
     bad: list[str]
@@ -101,7 +104,7 @@ class TrainingStream:
     def __init__(
         self,
         samples: Samples,
-        preprocessing: Preprocessing,
+        preprocessing: AnyPreprocessing,
         augmentation: Augmentation,
         num_classes: int,
         *,
@@ -167,7 +170,7 @@ def epoch_order(groups: Sequence[int], seed: int, epoch: int) -> np.ndarray:
 
 def evaluation_batches(
     samples: Samples,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     *,
     rank: int = 0,
     world: int = 1,
@@ -176,7 +179,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """One pass over all images in order; of several processes each gets its share. Images that cannot be read are left
     out."""
-    source = _TestBatches(samples, preprocessing.transform(), preprocessing.input_size[0])
+    source = _TestBatches(samples, preprocessing.transform(), preprocessing.input_size[0], preprocessing.batch_dim)
     starts = range(rank * TEST_BATCH, len(samples), world * TEST_BATCH)
     return iter(_loader(source, [np.arange(s, min(s + TEST_BATCH, len(samples))) for s in starts], workers, pinned))
 
@@ -190,8 +193,9 @@ def default_workers(in_memory: bool, local_processes: int = 1) -> int:
 @dataclass(frozen=True, eq=False)
 class _TestBatches(Dataset):
     samples: Samples
-    transform: Transform
+    transform: Callable[[Any], Tensor]
     channels: int
+    batch_dim: int
 
     def __getitem__(self, indices: np.ndarray) -> Batch:
         images, labels, bad = [], [], []
@@ -201,14 +205,14 @@ class _TestBatches(Dataset):
                 labels.append(int(self.samples.labels[index]))
             except BadImageError as error:
                 bad.append(str(error))
-        return Batch(torch.stack(images) if images else torch.empty(0), torch.tensor(labels), bad)
+        return Batch(torch.stack(images, self.batch_dim) if images else torch.empty(0), torch.tensor(labels), bad)
 
 
 class _TrainingBatches(Dataset):
     def __init__(
         self,
         samples: Samples,
-        preprocessing: Preprocessing,
+        preprocessing: AnyPreprocessing,
         augmentation: Augmentation,
         num_classes: int,
         seed: int,
@@ -217,21 +221,24 @@ class _TrainingBatches(Dataset):
         self.samples, self.augmentation, self.num_classes = samples, augmentation, num_classes
         self.seed, self.skip_bad = seed, skip_bad
         self.transform, self.channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
-        self.blank = torch.zeros(preprocessing.input_size)
+        self.batch_dim = preprocessing.batch_dim
 
     def __getitem__(self, key: _Key) -> Batch:
         images, labels, bad = [], [], []
         for index in map(int, key.indices):
             with random_state(self.seed, SAMPLE, key.epoch, index):
-                image, label = self._first_good(index, bad)
-            images.append(image)
-            labels.append(label)
+                found = self._first_good(index, bad)
+            if found is None:
+                return Batch(torch.empty(0), torch.empty(0), bad)  # its messages stop the run
+            images.append(found[0])
+            labels.append(found[1])
         with random_state(self.seed, MIX, key.number):
-            mixed = self.augmentation.mix(torch.stack(images), torch.tensor(labels), self.num_classes)
+            stacked = torch.stack(images, self.batch_dim)
+            mixed = self.augmentation.mix(stacked, torch.tensor(labels), self.num_classes)
         return Batch(*mixed, bad)
 
-    def _first_good(self, index: int, bad: list[str]) -> tuple[Tensor, int]:
-        """The image of this index or, where it cannot be read, the next one that can."""
+    def _first_good(self, index: int, bad: list[str]) -> tuple[Tensor, int] | None:
+        """The image of this index or, where it cannot be read, the next one that can; None if there is none near."""
         for place in islice(cycle(chain(range(index, len(self.samples)), range(index))), MOST_BAD - len(bad)):
             try:
                 return self.transform(self.samples.open(place, self.channels)), int(self.samples.labels[place])
@@ -239,7 +246,7 @@ class _TrainingBatches(Dataset):
                 bad.append(str(error))
                 if not self.skip_bad:
                     break
-        return self.blank, 0  # the batch will not be used: its messages stop the run
+        return None
 
 
 def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> DataLoader:

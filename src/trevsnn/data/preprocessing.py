@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -15,6 +15,9 @@ Transform = Callable[[Image.Image], Tensor]
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How pictures become inputs; it travels with the weights. The names are those of timm's data configuration."""
+
+    batch_dim: ClassVar[int] = 0
+    """Images are (N, C, H, W)."""
 
     input_size: tuple[int, int, int]
     """(C, H, W) of what the network receives."""

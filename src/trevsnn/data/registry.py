@@ -5,17 +5,19 @@ from pathlib import Path
 from trevsnn.data.cifar import cifar10, cifar100
 from trevsnn.data.dataset import ImageDataset
 from trevsnn.data.digits import digits
+from trevsnn.data.events.datasets import event_digits
 from trevsnn.data.folder import image_folder
 from trevsnn.data.shards import tar_shards
 from trevsnn.suggest import suggest
 
+_BUNDLED = {"digits": digits, "events/digits": event_digits}
 _FROM_FILES = {"cifar10": cifar10, "cifar100": cifar100}
 _SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards}
 
 
 def list_datasets() -> list[str]:
     """Names that `load_dataset` knows."""
-    return sorted(["digits", *_FROM_FILES, *_SPLITTABLE])
+    return sorted([*_BUNDLED, *_FROM_FILES, *_SPLITTABLE])
 
 
 def load_dataset(name: str, data: Path | None = None, val_split: float | None = None) -> ImageDataset:
@@ -34,10 +36,10 @@ def load_dataset(name: str, data: Path | None = None, val_split: float | None = 
         raise ValueError(f"dataset {name!r} is unknown; {suggest(name, list_datasets())}")
     if val_split is not None and name not in _SPLITTABLE:
         raise ValueError(f"val_split={val_split!r} is not for {name!r}, which has a split of its own; leave it out")
-    if name == "digits":
+    if name in _BUNDLED:
         if data is not None:
-            raise ValueError(f"data {str(data)!r} is not for 'digits', which comes with scikit-learn; leave it out")
-        return digits()
+            raise ValueError(f"data {str(data)!r} is not for {name!r}, which comes with scikit-learn; leave it out")
+        return _BUNDLED[name]()
     if data is None:
         raise ValueError(f"dataset {name!r} needs the folder that holds it; give --data DIR")
     return _SPLITTABLE[name](data, val_split) if name in _SPLITTABLE else _FROM_FILES[name](data)

@@ -6,6 +6,7 @@ from trevsnn.models.fold import fold
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import convert_official, infer_official_config
 from trevsnn.models.presets import create_model, list_models, load_weights
+from trevsnn.models.streaming import StreamingClassifier
 from trevsnn.models.weights import (
     LoadReport,
     WeightsInfo,
@@ -18,6 +19,7 @@ from trevsnn.models.weights import (
 __all__ = [
     "LoadReport",
     "NetworkConfig",
+    "StreamingClassifier",
     "TRevSNN",
     "WeightsInfo",
     "convert_official",

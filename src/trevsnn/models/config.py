@@ -33,8 +33,14 @@ class NetworkConfig:
     input_encoding: InputEncoding = "shared"
     """"shared": every step receives the stem's whole output; "grouped": the stem's channels are split into T
     groups, one per step (timesteps must divide the first entry of channels)."""
+    frames: bool = False
+    """The input is a clip of T frames, (T, N, in_chans, H, W), of which every step sees one, in place of an image; the
+    network is read out after every step, and its logits are those of the mean firing rates."""
+    stem_sharing: bool = True
+    """With frames: one stem for all steps; off, one for each."""
     aux_heads: bool = True
-    """Intermediate supervision in training: min(4, T) evenly spaced classifiers, the last after step T."""
+    """Intermediate supervision in training: for images, min(4, T) evenly spaced classifiers, the last after step T; for
+    frames, the one classifier after every step."""
     memory: Memory = "reversible"
     """What a training step keeps: "reversible" (2-bit codes of the key neurons; cells run again), "packed" (bits in
     place of spikes; hardly anything runs again) or "stored" (everything)."""
@@ -64,13 +70,18 @@ class NetworkConfig:
             _check_count("depth", self.depth, 1)
         if self.input_encoding not in get_args(InputEncoding):
             raise ValueError(f"input_encoding={self.input_encoding!r} must be 'shared' or 'grouped'")
+        for name in ("aux_heads", "frames", "stem_sharing"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
+        if self.frames and self.input_encoding == "grouped":
+            raise ValueError("input_encoding='grouped' is for images; leave it out with frames=True")
+        if not (self.frames or self.stem_sharing):
+            raise ValueError("stem_sharing=False is for clips; add frames=True")
         if self.input_encoding == "grouped" and self.channels[0] % self.timesteps:
             raise ValueError(
                 f"input_encoding='grouped' splits the first entry of channels, {self.channels[0]}, into "
                 f"timesteps={self.timesteps} equal groups; choose a multiple of {self.timesteps}"
             )
-        if not isinstance(self.aux_heads, bool):
-            raise ValueError(f"aux_heads={self.aux_heads!r} must be True or False")
         check_memory(self.memory)
         _check_count("slices", self.slices, 1)
         for name in ("drop_rate", "drop_path_rate"):
@@ -90,10 +101,15 @@ class NetworkConfig:
         last = len(self.channels) - 1
         return [2 if 0 < level < last else 1 for level in range(len(self.channels))]
 
+    def input_shape(self, batch: int, height: int, width: int) -> tuple[int, ...]:
+        """Of an input of so many images or clips."""
+        image = batch, self.in_chans, height, width
+        return (self.timesteps, *image) if self.frames else image
+
     @property
     def head_steps(self) -> list[int]:
-        """Steps, counted from 0, after which a classifier reads the last level in training."""
-        heads = min(4, self.timesteps) if self.aux_heads and self.num_classes else 1
+        """Steps, counted from 0, after which a classifier of its own reads the last level in training."""
+        heads = min(4, self.timesteps) if self.aux_heads and self.num_classes and not self.frames else 1
         return [(i + 1) * self.timesteps // heads - 1 for i in range(heads)]
 
 

@@ -10,7 +10,7 @@ from trevsnn.models.network import TRevSNN
 
 
 def count_macs(model: TRevSNN, input_size: tuple[int, int, int] = (3, 224, 224)) -> int:
-    """Multiply-accumulates of one image's inference, every spike counted as if it were a number.
+    """Multiply-accumulates of the inference of one image or clip, every spike counted as if it were a number.
 
     Args:
         model: an unfolded or folded network; it is not run, only its shapes are.
@@ -19,7 +19,7 @@ def count_macs(model: TRevSNN, input_size: tuple[int, int, int] = (3, 224, 224))
     shapes = copy.deepcopy(model).to("meta").eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        shapes(torch.empty(1, *input_size, device="meta"))
+        shapes(torch.empty(model.config.input_shape(1, *input_size[1:]), device="meta"))
     return counter.get_total_flops() // 2
 
 

@@ -36,7 +36,7 @@ def fold(model: "TRevSNN") -> "TRevSNN":
         ValueError: when the leaky-relu's slope is not 1 yet (`set_negative_slope`), or model is folded.
     """
     folded = copy.deepcopy(model).eval()
-    if not isinstance(folded.stem, Stem):
+    if any(isinstance(module, FoldedStem) for module in folded.modules()):
         raise ValueError("this network is folded already")
     slopes = {module.negative_slope for module in folded.modules() if isinstance(module, (Stem, SpikeHead))}
     if slopes != {1.0}:
@@ -47,7 +47,7 @@ def fold(model: "TRevSNN") -> "TRevSNN":
     folded.config = replace(folded.config, aux_heads=False)
     folded.aux_heads = nn.ModuleList()
     _bake(folded)
-    folded.stem = FoldedStem(folded.stem.conv1, folded.stem.conv2)
+    _fold_stems(folded)
     if isinstance(folded.head, SpikeHead):
         folded.head = nn.Sequential(_merge_linear(folded.head.linear1, folded.head.linear2), nn.Flatten(1))
     for module in folded.modules():
@@ -58,6 +58,17 @@ def fold(model: "TRevSNN") -> "TRevSNN":
             last.bias = nn.Parameter((last.bias * module.gamma).detach())
             module.gamma = None
     return folded
+
+
+def _fold_stems(model: nn.Module) -> None:
+    """One that several steps share stays shared."""
+    folded: dict[Stem, FoldedStem] = {}
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Stem):
+                if child not in folded:
+                    folded[child] = FoldedStem(child.conv1, child.conv2)
+                setattr(module, name, folded[child])
 
 
 def _bake(module: nn.Module) -> None:

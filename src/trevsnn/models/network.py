@@ -73,7 +73,7 @@ class Cell(nn.Module):
 
 
 class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
-    """Temporal-reversible spiking network for images.
+    """Temporal-reversible spiking network for images, or for clips of frames (see `NetworkConfig.frames`).
 
     In training with auxiliary heads `forward` returns the logits of every head, the deployed one last;
     otherwise one tensor (N, num_classes). `save_pretrained` and `push_to_hub` are huggingface_hub's.
@@ -90,7 +90,8 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         self.config = config = replace(config or NetworkConfig(), **options)
         self.weights_info: WeightsInfo | None = None  # what the file said that the weights came from
         self.num_features = self.head_hidden_size = config.channels[-1]
-        self.stem: Stem | FoldedStem = Stem(config.in_chans, config.channels[0])
+        # with frames, the stem is part of the cells of level 0: they run again from the frames, which are there anyway
+        self.stem: nn.Module = nn.Identity() if config.frames else Stem(config.in_chans, config.channels[0])
         decays = [
             [nn.Parameter(torch.full((channels,), INITIAL_DECAY)) for channels in config.channels]
             for _ in range(config.timesteps)
@@ -121,7 +122,15 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
                 module.negative_slope = float(slope)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """(N, in_chans, H, W) -> logits (N, num_classes), or the list of every head's in training."""
+        """(N, in_chans, H, W), or (T, N, in_chans, H, W) with frames -> logits (N, num_classes).
+
+        In training with `aux_heads`: the list of every head's, or with frames of every step's.
+        """
+        if self.config.frames:
+            rates = self._run(x, _firing_rates)
+            if self.training and self.config.aux_heads and self.num_classes:
+                return [self.head(self.head_drop(rate)) for rate in rates]
+            return self.head(self.head_drop(torch.stack(rates).mean(0)))
         if not (self.training and self.aux_heads):
             return self.forward_head(self.forward_features(x))
         *floats, spikes = self._run(x, self._read_heads)
@@ -129,7 +138,10 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         return [*logits, self.head(self.head_drop(spikes))]
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(N, in_chans, H, W) -> spikes of the last level after the last step, (N, C, H', W')."""
+        """The input of `forward` -> spikes of the last level after the last step, with frames their mean over all
+        steps, (N, C, H', W')."""
+        if self.config.frames:
+            return torch.stack(self._run(x, StepState.spikes)).mean(0)
         (spikes,) = self._run(x)
         return spikes
 
@@ -180,7 +192,7 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        if isinstance(self.stem, FoldedStem):
+        if any(isinstance(module, FoldedStem) for module in self.modules()):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
         save_weights(self, save_directory / HUB_WEIGHTS, self.described())
         config = json.dumps(asdict(self.config), indent=2)
@@ -223,8 +235,18 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
             )
         return create_model(read_weights_info(file).model, checkpoint=file, **options).eval()
 
+    def check_frame(self, frame: Tensor) -> None:
+        """Refuse a frame (N, in_chans, H, W) that does not fit.
+
+        Raises:
+            ValueError: naming its shape.
+        """
+        self._check_input(frame.expand(self.config.timesteps, *frame.shape))
+
     def _run(self, x: Tensor, readout=None) -> list[Tensor]:
         self._check_input(x)
+        if self.config.frames:
+            return self.grid(list(x), readout)
         if self.grid.memory != "stored" and torch.is_grad_enabled():
             x = recompute(ReplayableModule(self.stem), x)
         else:
@@ -239,12 +261,15 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         return _spatial_mean(state.spikes() if last else state.membranes[-1])
 
     def _check_input(self, x: Tensor) -> None:
-        if x.dim() != 4:
-            raise ValueError(f"input of shape {tuple(x.shape)} must have 4 dimensions (N, in_chans, H, W)")
-        if x.shape[1] != self.config.in_chans:
+        names = ("T", "N", "in_chans", "H", "W") if self.config.frames else ("N", "in_chans", "H", "W")
+        if x.dim() != len(names):
+            raise ValueError(f"input of shape {tuple(x.shape)} must have {len(names)} dimensions ({', '.join(names)})")
+        if x.shape[-3] != self.config.in_chans:
             raise ValueError(
-                f"input of shape {tuple(x.shape)} has {x.shape[1]} channels, in_chans={self.config.in_chans}"
+                f"input of shape {tuple(x.shape)} has {x.shape[-3]} channels, in_chans={self.config.in_chans}"
             )
+        if self.config.frames and len(x) != self.config.timesteps:
+            raise ValueError(f"input of shape {tuple(x.shape)} has {len(x)} frames, timesteps={self.config.timesteps}")
         smallest = STRIDE * math.prod(self.config.strides)
         for level, stride in enumerate(accumulate(self.config.strides, mul)):
             if min(x.shape[-2:]) < STRIDE * stride:
@@ -257,6 +282,7 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
 def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
     """cells[t][l]. Even blocks of a cell are their own; odd ones share their tail with all subnetworks."""
     most = max(config.blocks_per_cell)
+    stems = _build_stems(config) if config.frames else [nn.Identity()] * config.timesteps
     tails = [[BlockTail(channels, config.kernel_size) for _ in range(most // 2)] for channels in config.channels]
     cells = []
     for t, blocks in enumerate(config.blocks_per_cell):
@@ -265,7 +291,7 @@ def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
             rates = [config.drop_path_rate * (i + 1) / blocks for i in range(blocks)]
             row.append(
                 Cell(
-                    _build_fusion(config, t, level),
+                    _build_fusion(config, t, level, stems[t]),
                     [
                         SpikingBlock(channels, config.kernel_size, tails[level][i // 2] if i % 2 else None, rates[i])
                         for i in range(blocks)
@@ -277,16 +303,28 @@ def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
     return cells
 
 
-def _build_fusion(config: NetworkConfig, t: int, level: int) -> Fusion:
+def _build_stems(config: NetworkConfig) -> list[Stem]:
+    """stems[t], for frames."""
+    if config.stem_sharing:
+        return [Stem(config.in_chans, config.channels[0])] * config.timesteps
+    return [Stem(config.in_chans, config.channels[0]) for _ in range(config.timesteps)]
+
+
+def _build_fusion(config: NetworkConfig, t: int, level: int, stem: nn.Module) -> Fusion:
+    """`stem` is what level 0 does with its input."""
     channels, stride = config.channels, config.strides[level]
     if level:
         down: nn.Module = ConvNorm(channels[level - 1], channels[level], 3 if stride > 1 else 1, stride)
     elif config.input_encoding == "grouped":
         down = StandardisedConvolution(channels[0] // config.timesteps, channels[0], 1)
     else:
-        down = nn.Identity()
+        down = stem
     has_above = t > 0 and level + 1 < len(channels)
     return Fusion(down, ConvNorm(channels[level + 1], channels[level], 1) if has_above else None)
+
+
+def _firing_rates(state: StepState) -> Tensor:
+    return _spatial_mean(state.spikes())
 
 
 def _spatial_mean(x: Tensor) -> Tensor:

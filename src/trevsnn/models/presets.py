@@ -14,7 +14,15 @@ from trevsnn.models.network import TRevSNN
 from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info
 from trevsnn.suggest import shortened, suggest
 
-__all__ = ["create_model", "list_models", "load_weights", "trevsnn_digits", "trevsnn_small", "trevsnn_tiny"]
+__all__ = [
+    "create_model",
+    "list_models",
+    "load_weights",
+    "trevsnn_digits",
+    "trevsnn_dvs",
+    "trevsnn_small",
+    "trevsnn_tiny",
+]
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -39,6 +47,15 @@ default_cfgs = generate_default_cfgs(
         "trevsnn_small.untrained": _cfg(),
         "trevsnn_digits.untrained": _cfg(
             num_classes=10, input_size=(1, 32, 32), pool_size=(2, 2), crop_pct=1.0, mean=(0.5,), std=(0.5,)
+        ),
+        "trevsnn_dvs.untrained": _cfg(
+            num_classes=10,
+            input_size=(2, 128, 128),
+            pool_size=(8, 8),
+            crop_pct=1.0,
+            mean=(0.0, 0.0),
+            std=(1.0, 1.0),
+            first_conv="grid.cells.0.0.fusion.down.conv1",
         ),
     }
 )
@@ -66,6 +83,13 @@ def trevsnn_small(pretrained: bool = False, **options: Any) -> TRevSNN:
 def trevsnn_digits(pretrained: bool = False, **options: Any) -> TRevSNN:
     """A small T-RevSNN for grey 32 x 32 images of handwritten digits."""
     return _build("trevsnn_digits", pretrained, **{"channels": (24, 48, 96, 128), "kernel_size": 3, **options})
+
+
+@register_model
+def trevsnn_dvs(pretrained: bool = False, **options: Any) -> TRevSNN:
+    """A T-RevSNN for clips of 8 frames from an event camera, (8, N, 2, 128, 128), in the published shape."""
+    shape = {"channels": (32, 64, 128, 256), "timesteps": 8, "frames": True, "in_chans": 2}
+    return _build("trevsnn_dvs", pretrained, **{**shape, **options})
 
 
 def list_models() -> list[str]:

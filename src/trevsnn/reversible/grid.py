@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from trevsnn.neurons import packed_activations
+from trevsnn.neurons import packed_activations, spike
 from trevsnn.reversible.codes import SpikeCode, decoded
 from trevsnn.reversible.column import ReversibleColumn, StoredColumn
 from trevsnn.reversible.replay import refuse_synchronised_batchnorm
@@ -155,6 +155,33 @@ class ReversibleGrid(nn.Module):
             return self._run_uncompiled(frames, readout or self._last_spikes)  # type: ignore[call-arg]
         return self._run(StoredColumn, frames, readout or self._last_spikes)
 
+    @torch.no_grad()
+    def step(self, t: int, frame: Tensor, membranes: Sequence[Tensor] | None = None) -> StepState:
+        """One step of inference, for inputs that come one by one.
+
+        Args:
+            t: which step, from 0.
+            frame: the input of this step.
+            membranes: the potentials after the step before, None at step 0.
+
+        Returns:
+            The state after this step; its membranes are all that the next one needs.
+
+        Raises:
+            ValueError: for a step that there is not, or potentials missing or too many.
+        """
+        if not 0 <= t < self.timesteps:
+            raise ValueError(f"t={t} is no step of a grid of {self.timesteps}")
+        if (membranes is None) != (t == 0) or len(membranes or ()) not in (0, self.levels):
+            raise ValueError(
+                f"membranes must hold the potentials of {self.levels} levels after step 0, and be None there"
+            )
+        columns = self._columns(StoredColumn)
+        for column, membrane in zip(columns, membranes or (), strict=False):
+            column.membrane, column.spikes = membrane, spike(membrane)
+        self._advance(columns, t, frame)
+        return StepState(t, [c.membrane for c in columns], [c.spikes for c in columns])
+
     @torch.compiler.disable
     def _run_uncompiled(self, frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
         """What runs again must repeat the first run to the bit, which two compiled forms of one function need not."""
@@ -164,22 +191,28 @@ class ReversibleGrid(nn.Module):
             return self._run(StoredColumn, frames, readout)
 
     def _run(self, kind: type[StoredColumn], frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
-        columns = [
-            kind([row[level] for row in self.cells], [row[level] for row in self.decays])  # type: ignore[index]
-            for level in range(self.levels)
-        ]
-        outputs = []
+        columns, outputs = self._columns(kind), []
         for t, frame in enumerate(frames):
-            for level, column in enumerate(columns):
-                below = columns[level - 1].spikes if level else frame
-                above = columns[level + 1].spikes if t and level + 1 < self.levels else None
-                column.step(t, below, above)
+            self._advance(columns, t, frame)
             output = readout(StepState(t, [c.membrane for c in columns], [c.spikes for c in columns]))
             if output is not None:
                 outputs.append(output)
         outputs = kind.release(outputs, columns)
         alarm = self._alarm(columns)
         return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
+
+    def _columns(self, kind: type[StoredColumn]) -> list[StoredColumn]:
+        return [
+            kind([row[level] for row in self.cells], [row[level] for row in self.decays])  # type: ignore[index]
+            for level in range(self.levels)
+        ]
+
+    def _advance(self, columns: Sequence[StoredColumn], t: int, frame: Tensor) -> None:
+        """All levels of one step, in order."""
+        for level, column in enumerate(columns):
+            below = columns[level - 1].spikes if level else frame
+            above = columns[level + 1].spikes if t and level + 1 < self.levels else None
+            column.step(t, below, above)
 
     def _last_spikes(self, state: StepState) -> Tensor | None:
         return state.spikes() if state.t == self.timesteps - 1 else None

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from trevsnn.checks import is_number, is_whole, require
 from trevsnn.data import Augmentation
+from trevsnn.data.events.frames import SplitBy
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
 from trevsnn.suggest import suggest
@@ -29,6 +30,7 @@ def _parse_whole(_: Any, tokens: Sequence[Any]) -> int:
 Whole = Annotated[int, Parameter(converter=_parse_whole)]
 Optimizer = Literal["adamw", "lamb"]
 Device = Literal["auto", "cpu", "cuda"]
+Loss = Literal["intermediate", "tet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ class TrainConfig(Augmentation):
     """Share of the images to test on, of a data set without val/ (more than 0, less than 1)."""
     image_size: Whole | None = None
     """Height and width of what the network receives (pixels); by default the data set's or the model's own."""
+    split_by: SplitBy = "number"
+    """How recordings are cut into frames: the same number of events in each, or the same time."""
     skip_bad_images: bool = False
     """List images that cannot be read in the run folder, and go on without them; otherwise the first stops the run."""
     workers: Whole | None = None
@@ -86,6 +90,8 @@ class TrainConfig(Augmentation):
     """Size of the depth-wise kernels (pixels, odd); by default the model's own."""
     depth: Whole | None = None
     """Blocks per level, summed over the subnetworks; 2 per time step by default."""
+    stem_sharing: bool | None = None
+    """For clips: one stem for all steps (default), or one for each."""
     input_encoding: InputEncoding | None = None
     """What of the stem's output each step receives: all of it (default), or a group of its channels."""
     aux_heads: bool | None = None
@@ -98,6 +104,11 @@ class TrainConfig(Augmentation):
     drop_path_rate: float | None = None
     """Stochastic depth of the last block of a cell (0 to 1); 0 by default."""
 
+    loss: Loss = "intermediate"
+    """Of the classifiers' outputs: intermediate (later ones weigh more, the last counts twice) or tet (all weigh the
+    same, and no logit strays far from 1)."""
+    tet_regularisation: float = 0.05
+    """Share of the second part of the tet loss (0 to 1)."""
     optimizer: Optimizer = "adamw"
     """Update rule."""
     lr: float = 1e-3
@@ -148,9 +159,17 @@ class TrainConfig(Augmentation):
             self._require(name, getattr(self, name) <= self.lr, f"at most lr={self.lr}")
         self._require("warmup_epochs", self.warmup_epochs <= self.epochs, f"at most epochs={self.epochs}")
         self._require("ema_decay", is_number(self.ema_decay) and 0 <= self.ema_decay < 1, "from 0 to less than 1")
+        share = self.tet_regularisation
+        self._require("tet_regularisation", is_number(share) and 0 <= share <= 1, "from 0 to 1")
         smoothing = self.label_smoothing
         self._require("label_smoothing", is_number(smoothing) and 0 <= smoothing < 1, "from 0 to less than 1")
-        for name, choices in (("optimizer", Optimizer), ("device", Device), ("precision", Precision)):
+        for name, choices in (
+            ("optimizer", Optimizer),
+            ("device", Device),
+            ("precision", Precision),
+            ("loss", Loss),
+            ("split_by", SplitBy),
+        ):
             self._require(name, getattr(self, name) in get_args(choices), "one of " + ", ".join(get_args(choices)))
         for name in ("skip_bad_images", "compile", "channels_last", "ema_warmup"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")

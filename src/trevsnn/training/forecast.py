@@ -57,9 +57,11 @@ def forecast_run(config: TrainConfig, dataset: ImageDataset) -> Forecast:
         learner = Learner(config, dataset, processes)
         batches, device = training_batches(learner, dataset, endless=True), learner.device
         (loading,) = processes.sum(_images_per_second(batches, reading_workers(learner, dataset)), device=device)
-        taken = list(islice(batches, learner.batches_per_step))
+        batch = next(batches)
+        BadImages(config.skip_bad_images).report(batch.bad)
         del batches  # and the workers, which would go on loading
-        step_seconds = [_time(lambda: learner.step([(b.images, b.targets) for b in taken])) for _ in range(2)][-1]
+        step = [(batch.images, batch.targets)] * learner.batches_per_step
+        _, step_seconds = (_time(lambda: learner.step(step)) for _ in range(2))
         training = learner.effective_batch / step_seconds
         tested = list(islice(test_batches(learner, dataset), TESTED))
         (images,) = processes.sum(sum(len(batch.targets) for batch in tested), device=device)
@@ -85,7 +87,7 @@ def _images_per_second(batches: Iterator[Batch], workers: int) -> float:
     started = time.perf_counter()
     images = 0
     for batch in islice(batches, MOST_LOADED):
-        images += len(batch.images)
+        images += len(batch.targets)
         if time.perf_counter() - started > LOADING_SECONDS:
             break
     return images / (time.perf_counter() - started)

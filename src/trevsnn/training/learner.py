@@ -16,13 +16,13 @@ from torch._dynamo.exc import BackendCompilerFailed
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from trevsnn.data import ImageDataset, Preprocessing
+from trevsnn.data import FramePreprocessing, ImageDataset, Preprocessing
 from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.models import LoadReport, create_model, load_tensors_into, read_weights_info
 from trevsnn.models.network import TRevSNN
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
-from trevsnn.training.objectives import intermediate_supervision_loss
+from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
 from trevsnn.training.precision import autocast
 from trevsnn.training.processes import Processes
 from trevsnn.training.run_folder import weights_file
@@ -45,8 +45,8 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def _check_batch(model: TRevSNN, shape: tuple[int, int, int, int]) -> None:
-    """Run the shapes of a training step (N, C, H, W), without its numbers.
+def _check_batch(model: TRevSNN, batch_size: int, size: tuple[int, int]) -> None:
+    """Run the shapes of a training step on inputs of this height and width, without its numbers.
 
     Raises:
         ValueError: when the images are too small for the network, or the batch for BatchNorm.
@@ -54,11 +54,13 @@ def _check_batch(model: TRevSNN, shape: tuple[int, int, int, int]) -> None:
     shapes = copy.deepcopy(model).to("meta").train()
     try:
         with torch.no_grad():
-            shapes(torch.empty(shape, device="meta"))
+            shapes(torch.empty(model.config.input_shape(batch_size, *size), device="meta"))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        raise ValueError(f"batch_size={shape[0]} leaves BatchNorm a single value per channel; use 2 or more") from error
+        raise ValueError(
+            f"batch_size={batch_size} leaves BatchNorm a single value per channel; use 2 or more"
+        ) from error
 
 
 class Learner:
@@ -87,8 +89,8 @@ class Learner:
         self.load_report: LoadReport | None = None
         torch.manual_seed(config.seed)
         self.model = self._build(dataset)
-        self.preprocessing = _preprocessing(self.model, dataset, config.image_size)
-        _check_batch(self.model, (config.batch_size, *self.preprocessing.input_size))
+        self.preprocessing = _preprocessing(self.model, dataset, config)
+        _check_batch(self.model, config.batch_size, self.preprocessing.input_size[1:])
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format
         self.model.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.ema = SharedWeightsEma(self.model, config.ema_decay, config.ema_warmup) if config.ema_decay else None
@@ -192,10 +194,16 @@ class Learner:
             except BackendCompilerFailed as error:
                 reason = " ".join(str(error.inner_exception).split())
                 raise ValueError(f"compile=True does not work here: {reason}; leave it out") from error
-            loss = intermediate_supervision_loss(outputs, targets, config.label_smoothing)
+            loss = self._loss(outputs, targets)
         loss = loss / self.batches_per_step
         self.scaler.scale(loss).backward()
         return loss.detach()
+
+    def _loss(self, outputs: Tensor | list[Tensor], targets: Tensor) -> Tensor:
+        config = self.config
+        if config.loss == "tet":
+            return temporal_efficient_training_loss(outputs, targets, config.label_smoothing, config.tet_regularisation)
+        return intermediate_supervision_loss(outputs, targets, config.label_smoothing)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `step` reads and changes. Random numbers need none: every step seeds them anew."""
@@ -257,17 +265,31 @@ def _step_size(config: TrainConfig, dataset: ImageDataset, processes: Processes)
     return effective, effective // together
 
 
-def _preprocessing(model: TRevSNN, dataset: ImageDataset, image_size: int | None) -> Preprocessing:
-    """The data set's own preprocessing, else the network's default, at the size wanted."""
-    found = dataset.preprocessing
-    if found is None:
-        default: dict[str, Any] = model.default_cfg  # type: ignore[assignment]
-        colours = (default["mean"], default["std"]) if len(default["mean"]) == 3 else ((0.5,) * 3, (0.5,) * 3)
-        found = Preprocessing(
-            input_size=(3, *default["input_size"][1:]),
-            crop_pct=default["crop_pct"],
-            interpolation=default["interpolation"],
-            mean=colours[0],
-            std=colours[1],
+def _preprocessing(model: TRevSNN, dataset: ImageDataset, config: TrainConfig) -> Preprocessing | FramePreprocessing:
+    """The data set's own preprocessing, else the network's default, at the size wanted.
+
+    Raises:
+        ValueError: when the network is not for such data.
+    """
+    found = dataset.preprocessing or _default_preprocessing(model)
+    if isinstance(found, FramePreprocessing) != model.config.frames:
+        kind = "clips of frames" if model.config.frames else "images"
+        raise ValueError(
+            f"the network is for {kind}, and {dataset.name} data are not: choose {dataset.model!r} as --model"
         )
-    return found if image_size is None else replace(found, input_size=(found.input_size[0], image_size, image_size))
+    if isinstance(found, FramePreprocessing):
+        found = replace(found, timesteps=model.config.timesteps, split_by=config.split_by)
+    size = config.image_size
+    return found if size is None else replace(found, input_size=(found.input_size[0], size, size))
+
+
+def _default_preprocessing(model: TRevSNN) -> Preprocessing:
+    default: dict[str, Any] = model.default_cfg  # type: ignore[assignment]
+    colours = (default["mean"], default["std"]) if len(default["mean"]) == 3 else ((0.5,) * 3, (0.5,) * 3)
+    return Preprocessing(
+        input_size=(3, *default["input_size"][1:]),
+        crop_pct=default["crop_pct"],
+        interpolation=default["interpolation"],
+        mean=colours[0],
+        std=colours[1],
+    )

@@ -9,7 +9,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -67,17 +67,20 @@ def train(
     console = console or Console()
     began = bool(run.saved_states()) or run.metrics.exists()
     overwrite, resume = overwrite or resume, resume and began  # one that never began loses nothing by starting anew
-    with joined(choose_device(config.device).type) as processes, stop_requests() as request:
+    with ExitStack() as stack:
+        processes = stack.enter_context(joined(choose_device(config.device).type))
+        request = stack.enter_context(stop_requests())
         with processes.all_or_none():
             learner = Learner(config, dataset, processes, fresh=not resume)
-            if processes.is_first and not resume:
-                run.check_free(overwrite)
+            if processes.is_first:
+                if not resume:
+                    run.check_free(overwrite)
+                stack.enter_context(run.locked())
         if not processes.is_first:
             console = Console(quiet=True)
         if learner.load_report is not None:
             console.print(describe_loaded(learner.load_report), soft_wrap=True)
-        with run.locked() if processes.is_first else nullcontext():
-            return _train(RunState(learner, dataset, run), resume, console, request)
+        return _train(RunState(learner, dataset, run), resume, console, request)
 
 
 def _train(state: RunState, resume: bool, console: Console, request: StopRequest) -> dict[str, Any]:

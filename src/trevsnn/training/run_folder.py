@@ -145,7 +145,9 @@ class RunFolder:
         for label in range(min(SAMPLES, len(dataset.class_names))):
             for index in (dataset.test.labels == label).nonzero()[0][:1]:
                 with suppress(BadImageError):
-                    self._write_sample(dataset.class_names[label], dataset.test.open(int(index), 3))
+                    sample = dataset.test.open(int(index), 3)
+                    if isinstance(sample, Image.Image):
+                        self._write_sample(dataset.class_names[label], sample)
 
     def _write_sample(self, name: str, picture: Image.Image) -> None:
         factor = max(1, 128 // max(picture.size))

@@ -9,15 +9,17 @@ then one fires by itself (noise).
 Source: H. Rebecq et al., ESIM: an Open Event Camera Simulator, CoRL 2018; Y. Hu et al., v2e, CVPRW 2021.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from trevsnn.data.events.recording import Events
 
 Brightness = Callable[[float], np.ndarray]
-"""Time (microseconds) -> brightness (H, W), 0 to 1."""
+"""Time (microseconds) -> brightness of N scenes (N, H, W), 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,47 +40,45 @@ class Camera:
     """Time between two looks at the scene (microseconds); in between, the logarithm of the brightness is linear."""
 
 
-def record(brightness: Brightness, duration: float, camera: Camera, generator: np.random.Generator) -> Events:
-    """What the camera records of a scene.
+def record(brightness: Brightness, duration: float, camera: Camera, generator: np.random.Generator) -> list[Events]:
+    """What one camera records of some scenes: the spread of its thresholds is the same in all of them.
 
     Args:
-        brightness: the scene.
+        brightness: the scenes.
         duration: microseconds.
         camera: its pixels.
         generator: of the spread of the thresholds and the noise.
     """
     log = np.log(brightness(0.0) + camera.dark)
-    theta = np.maximum(generator.normal(camera.threshold, camera.threshold_spread, log.shape), camera.threshold / 10)
+    scenes, height, width = log.shape
+    theta = np.maximum(
+        generator.normal(camera.threshold, camera.threshold_spread, (height, width)), camera.threshold / 10
+    )
     reference, blind_until = log.copy(), np.full(log.shape, -np.inf)
-    parts: list[tuple[np.ndarray, ...]] = []
-    steps = int(np.ceil(duration / camera.sampling))
-    for step in range(steps):
+    parts: list[tuple[np.ndarray, ...]] = []  # scene, time, x, y, polarity
+    for step in range(math.ceil(duration / camera.sampling)):
         start, stop = step * camera.sampling, min((step + 1) * camera.sampling, duration)
         new = np.log(brightness(stop) + camera.dark)
-        slope = (new - log) / (stop - start)
-        while True:  # a pixel may fire several times within a step
-            change = new - reference
-            polarity = np.sign(change)
+        scene, y, x = np.nonzero(np.abs(new - reference) >= theta)
+        while len(scene):  # a pixel may fire several times within a step
+            place = scene, y, x
+            before, after, limit = log[place], new[place], theta[y, x]
+            polarity = np.sign(after - reference[place])
+            reference[place] += polarity * limit
             with np.errstate(divide="ignore", invalid="ignore"):
-                when = start + (reference + polarity * theta - log) / slope
-            fires = (np.abs(change) >= theta) & (slope * polarity > 0)
-            when = np.where(fires, np.maximum(when, start), np.inf)
-            if not fires.any():
-                break
-            seen = fires & (when >= blind_until)
-            y, x = np.nonzero(seen)
-            parts.append((when[seen], x, y, polarity[seen] > 0))
-            blind_until = np.where(seen, when + camera.refractory, blind_until)
-            reference = np.where(fires, reference + polarity * theta, reference)
+                share = np.nan_to_num((reference[place] - before) / (after - before), nan=0.0, posinf=0.0, neginf=0.0)
+            when = start + (stop - start) * share.clip(0, 1)
+            seen = when >= blind_until[place]
+            parts.append((scene[seen], when[seen], x[seen], y[seen], polarity[seen] > 0))
+            blind_until[scene[seen], y[seen], x[seen]] = when[seen] + camera.refractory
+            again = np.abs(after - reference[place]) >= limit
+            scene, y, x = scene[again], y[again], x[again]
         log = new
-    height, width = log.shape
     noise = generator.poisson(camera.noise_rate * duration * 1e-6 * log.size)
-    parts.append(
-        (
-            generator.uniform(0, duration, noise),
-            generator.integers(0, width, noise),
-            generator.integers(0, height, noise),
-            generator.integers(0, 2, noise),
-        )
-    )
-    return Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    limits = (scenes, duration, width, height, 2)
+    draws = generator.random((5, noise)) * np.array(limits)[:, None]
+    parts.append((draws[0].astype(int), draws[1], *draws[2:].astype(int)))
+    scene, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((columns[0], scene))
+    ends = np.searchsorted(scene[order], np.arange(scenes + 1))
+    return [Events(*(column[order[i:j]] for column in columns)) for i, j in pairwise(ends)]

@@ -25,4 +25,5 @@ def read_recipe(name: str) -> str:
 
 def default_recipe(dataset: str) -> str:
     """What a data set is trained with unless something else is asked for."""
-    return {"digits": "digits", "cifar10": "cifar10", "cifar100": "cifar10"}.get(dataset, "finetune")
+    of_its_own = {"digits": "digits", "cifar10": "cifar10", "cifar100": "cifar10", "events/digits": "event_digits"}
+    return of_its_own.get(dataset, "finetune")

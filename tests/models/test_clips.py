@@ -1,0 +1,180 @@
+"""Networks that see a new frame at each step."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from helpers import assert_same_gradients, excite, gradients
+from torch import nn
+
+from trevsnn import StreamingClassifier, create_model, temporal_efficient_training_loss
+from trevsnn.models import TRevSNN, count_macs
+from trevsnn.models.network import Stem
+
+OPTIONS = {"channels": (4, 4, 8, 8), "num_classes": 5, "kernel_size": 3}
+
+
+def build(timesteps=4, **options):
+    torch.manual_seed(0)
+    return excite(create_model("trevsnn_dvs", **OPTIONS, timesteps=timesteps, **options))
+
+
+def clip(timesteps=4, batch=3, size=32):
+    return torch.randn(timesteps, batch, 2, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def backward(model, x):
+    outputs = model(x)
+    temporal_efficient_training_loss(outputs, torch.arange(x.shape[1]) % 5).backward()
+    return outputs
+
+
+@pytest.mark.parametrize("timesteps", [1, 2, 8])
+@pytest.mark.parametrize("stem_sharing", [True, False])
+@pytest.mark.parametrize("memory", ["reversible", "packed"])
+def test_every_memory_setting_has_the_gradients_of_stored(timesteps, stem_sharing, memory):
+    results = []
+    for setting in ("stored", memory):
+        model, x = build(timesteps, stem_sharing=stem_sharing, memory=setting), clip(timesteps).requires_grad_()
+        outputs = backward(model, x)
+        results.append((outputs, gradients(model), x.grad))
+    (outputs, expected, dx), (actual_outputs, actual, actual_dx) = results
+    assert all(torch.equal(a, b) for a, b in zip(outputs, actual_outputs, strict=True))
+    assert torch.equal(dx, actual_dx)
+    actual, expected = ({n.removeprefix("grid."): g for n, g in grads.items()} for grads in (actual, expected))
+    assert_same_gradients(actual, expected, "decay" if memory == "reversible" else None)
+
+
+def test_shapes_in_training_and_testing():
+    model, x = build(), clip()
+    assert [tuple(logits.shape) for logits in model(x)] == [(3, 5)] * 4
+    assert model.eval()(x).shape == (3, 5)
+    assert model.forward_features(x).shape == (3, 8, 2, 2)
+    torch.testing.assert_close(model.forward_head(model.forward_features(x)), model(x))
+    assert build(aux_heads=False)(x).shape == (3, 5)
+
+
+def test_logits_are_the_mean_of_the_steps():
+    model, x = build(), clip()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        steps = model.train(False)._run(x, lambda state: model.head(state.spikes().mean((2, 3), keepdim=True)))
+        torch.testing.assert_close(torch.stack(steps).mean(0), model(x))
+
+
+def test_one_stem_for_all_steps_or_one_each():
+    def stems(model):
+        return [module for module in model.modules() if isinstance(module, Stem)]
+
+    assert len(stems(build())) == 1
+    assert len(stems(build(stem_sharing=False))) == 4
+
+
+def test_every_frame_counts_and_their_order_too():
+    model, x = build().eval(), clip()
+    logits = model(x)
+    for t in range(4):
+        other = x.clone()
+        other[t] = 0
+        assert not torch.equal(model(other), logits)
+    assert not torch.equal(model(x.flip(0)), logits)
+
+
+def test_folded_logits_are_the_same():
+    for stem_sharing in (True, False):
+        model = build(stem_sharing=stem_sharing).double()
+        with torch.no_grad():
+            model.train()(clip().double())
+        model.eval()
+        folded = model.fold()
+        torch.testing.assert_close(folded(clip().double()), model(clip().double()), rtol=1e-9, atol=1e-9)
+        with pytest.raises(ValueError, match="folded already"):
+            folded.fold()
+
+
+def test_published_shape():
+    model = create_model("trevsnn_dvs")
+    assert (model.config.channels, model.config.timesteps, model.config.in_chans) == ((32, 64, 128, 256), 8, 2)
+    assert model.config.input_shape(3, 128, 128) == (8, 3, 2, 128, 128)
+    assert count_macs(model, (2, 128, 128)) > 1e8
+
+
+def test_saved_and_loaded(tmp_path):
+    model = build(stem_sharing=False).eval()
+    model.save_pretrained(tmp_path / "saved")
+    assert torch.equal(TRevSNN.from_pretrained(tmp_path / "saved")(clip()), model(clip()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 2, 32, 32), r"must have 5 dimensions \(T, N, in_chans, H, W\)"),
+        ((4, 3, 3, 32, 32), "has 3 channels, in_chans=2"),
+        ((3, 3, 2, 32, 32), "has 3 frames, timesteps=4"),
+        ((4, 3, 2, 4, 4), "4 x 4 pixels is too small"),
+    ],
+)
+def test_inputs_that_do_not_fit(shape, message):
+    with pytest.raises(ValueError, match=message):
+        build()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_encoding": "grouped"}, "input_encoding='grouped' is for images"),
+        ({"frames": False, "stem_sharing": False}, "stem_sharing=False is for clips"),
+        ({"frames": "yes"}, "frames='yes' must be True or False"),
+    ],
+)
+def test_options_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        create_model("trevsnn_dvs", **OPTIONS, **options)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_streaming_ends_with_the_logits_of_the_clip(folded):
+    model, x = build().eval(), clip()
+    model = model.fold() if folded else model
+    classify = StreamingClassifier(model)
+    logits = [classify(frame) for frame in x]
+    torch.testing.assert_close(logits[-1], model(x), rtol=1e-6, atol=1e-6)
+    assert all(not torch.equal(a, b) for a, b in pairwise(logits))
+    classify.reset()
+    assert torch.equal(classify(x[0]), logits[0])
+
+
+def test_streaming_is_saved_and_goes_on_elsewhere(tmp_path):
+    model, x = build().eval(), clip()
+    first, second = StreamingClassifier(model), StreamingClassifier(model)
+    for frame in x[:2]:
+        first(frame)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second.load_state_dict(torch.load(tmp_path / "state.pt"))
+    for frame in x[2:]:
+        assert torch.equal(first(frame), second(frame))
+
+
+def test_streaming_keeps_nothing_of_earlier_frames():
+    classify, x = StreamingClassifier(build(timesteps=8)), clip(8)
+    sizes = []
+    for frame in x:
+        classify(frame)
+        state = classify.state_dict()
+        sizes.append(sum(tensor.untyped_storage().nbytes() for tensor in [*state["membranes"], state["rates"]]))
+    assert len(set(sizes)) == 1
+
+
+def test_streaming_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match="this network is for images"):
+        StreamingClassifier(create_model("trevsnn_digits"))
+    with pytest.raises(ValueError, match="has no classifier"):
+        StreamingClassifier(create_model("trevsnn_dvs", channels=(4, 4, 8, 8), num_classes=0))
+    classify = StreamingClassifier(build(timesteps=1))
+    with pytest.raises(ValueError, match="has 3 channels"):
+        classify(torch.zeros(1, 3, 32, 32))
+    classify(torch.zeros(1, 2, 32, 32))
+    with pytest.raises(ValueError, match=r"the clip is over after 1 frames; call reset\(\)"):
+        classify(torch.zeros(1, 2, 32, 32))

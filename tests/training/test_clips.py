@@ -1,0 +1,124 @@
+"""Training on recordings of an event camera."""
+
+import io
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from trevsnn.data import FramePreprocessing, ImageDataset, PixelSamples, evaluation_batches, load_dataset
+from trevsnn.data.events.datasets import RecordedSamples
+from trevsnn.data.events.digits import SIZE, record_digits
+from trevsnn.models import load_weights
+from trevsnn.training import Learner, RunFolder, TrainConfig, evaluate, train
+from trevsnn.training.feeding import training_batches
+
+CONFIG = TrainConfig(
+    epochs=2, batch_size=16, channels=(4, 4, 8, 8), timesteps=3, kernel_size=3, device="cpu", lr=0.01, rotation=10.0,
+    shift=0.1, shear=10.0, random_erasing=0.5, hflip=0.5, loss="tet",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def recordings() -> ImageDataset:
+    """48 digits to train on and 20 to test."""
+    pictures = load_dataset("digits")
+    parts = {}
+    for name, samples, count in (("train", pictures.train, 48), ("test", pictures.test, 20)):
+        few = PixelSamples(samples.pixels[:count], samples.labels[:count])
+        parts[name] = RecordedSamples(record_digits(few), few.labels)
+    preprocessing = FramePreprocessing(input_size=(2, *SIZE), sensor_size=SIZE)
+    return ImageDataset(
+        name="events/digits",
+        class_names=pictures.class_names,
+        model="trevsnn_dvs",
+        preprocessing=preprocessing,
+        **parts,
+    )
+
+
+def quiet():
+    return Console(file=io.StringIO(), width=200)
+
+
+def fingerprint(config, dataset):
+    learner = Learner(config, dataset)
+    batches = training_batches(learner, dataset)
+    for _ in range(2):
+        learner.step([next(batches)[:2]])
+    return torch.cat([p.detach().flatten() for p in learner.model.parameters()])
+
+
+def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
+    run = RunFolder(tmp_path / "run")
+    row = train(CONFIG, recordings, run, console=quiet())
+    model, info = load_weights(run.weights)
+    assert model.config.frames
+    preprocessing = FramePreprocessing.from_dict(info.preprocessing)
+    assert preprocessing == replace(recordings.preprocessing, timesteps=3)
+    result = evaluate(model, evaluation_batches(recordings.test, preprocessing))
+    assert result.accuracy == row["test_accuracy"]
+    assert result.images == 20
+    assert not any(run.samples.iterdir())
+
+
+def test_interrupted_run_goes_on_exactly(tmp_path, recordings):
+    whole, part = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "part")
+    train(CONFIG, recordings, whole, console=quiet())
+    train(CONFIG, recordings, part, console=quiet())
+    part.saved_states()[0].unlink()
+    train(CONFIG, recordings, part, resume=True, console=quiet())
+    assert part.weights.read_bytes() == whole.weights.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stem_sharing": False},
+        {"split_by": "time"},
+        {"loss": "intermediate"},
+        {"tet_regularisation": 0.5},
+        {"timesteps": 4},
+        {"image_size": 32},
+        {"aux_heads": False},
+        {"shear": 0.0},
+        {"rotation": 0.0},
+        {"shift": 0.0},
+        {"zoom": 0.2},
+        {"random_erasing": 0.0},
+        {"hflip": 0.0},
+        {"augment": False},
+    ],
+    ids=str,
+)
+def test_every_option_has_an_effect(recordings, change):
+    before, after = (fingerprint(config, recordings) for config in (CONFIG, replace(CONFIG, **change)))
+    assert before.shape != after.shape or not torch.equal(before, after)
+
+
+def test_frames_of_a_smaller_size_hold_the_same_events(recordings):
+    events = recordings.test.open(0, 2)
+    whole, small = (
+        replace(recordings.preprocessing, input_size=(2, *size)).transform()(events) for size in (SIZE, (17, 17))
+    )
+    assert torch.equal(whole.reshape(8, 2, 17, 2, 17, 2).sum((3, 5)), small)
+
+
+def test_networks_and_data_that_do_not_fit_each_other(recordings, few_digits):
+    with pytest.raises(
+        ValueError, match="the network is for images, and events/digits data are not: choose 'trevsnn_dvs'"
+    ):
+        Learner(replace(CONFIG, model="trevsnn_digits"), recordings)
+    with pytest.raises(ValueError, match="the network is for clips of frames, and digits data are not"):
+        Learner(replace(CONFIG, model="trevsnn_dvs", shear=0.0), few_digits)
+    with pytest.raises(ValueError, match="auto_augment='rand-m9' must be left out for recordings"):
+        training_batches(Learner(replace(CONFIG, auto_augment="rand-m9"), recordings), recordings)
+
+
+def test_preprocessing_survives_json_and_refuses_nonsense(recordings):
+    values = {**asdict(recordings.preprocessing), "sensor_size": list(SIZE)}
+    assert FramePreprocessing.from_dict(values) == recordings.preprocessing
+    for bad in ({}, {**values, "timesteps": 0}, {**values, "split_by": "energy"}, {**values, "size": 3}):
+        with pytest.raises(ValueError, match="is not one"):
+            FramePreprocessing.from_dict(bad)
