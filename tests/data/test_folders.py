@@ -140,7 +140,7 @@ def test_a_damaged_file_is_named(folder):
 def test_shards_are_read_at_any_place(shards):
     dataset = load_dataset("webdataset", shards)
     assert dataset.class_names == ("0", "1")
-    assert dataset.train.groups == [3, 2]
+    assert dataset.train.group_sizes() == [3, 2]
     assert dataset.train.labels.tolist() == [0, 1, 0, 1, 0]
     assert [brightness(dataset.train, i) for i in (4, 0, 3, 2, 1)] == [40, 0, 30, 20, 10]
     assert len(dataset.test) == 2
@@ -149,7 +149,7 @@ def test_shards_are_read_at_any_place(shards):
 def test_shards_without_a_split_of_their_own(shards):
     dataset = load_dataset("webdataset", shards / "train", 0.4)
     assert sorted(dataset.train.labels.tolist() + dataset.test.labels.tolist()) == [0, 0, 0, 1, 1]
-    assert sum(dataset.train.groups) == len(dataset.train) == 3
+    assert sum(dataset.train.group_sizes()) == len(dataset.train) == 3
     values = [brightness(part, i) for part in (dataset.train, dataset.test) for i in range(len(part))]
     assert sorted(values) == [0, 10, 20, 30, 40]
 

@@ -147,6 +147,15 @@ def test_resumed_run_ends_with_the_same_weights(
     assert run.best.read_bytes() == whole.best.read_bytes()
 
 
+@pytest.fixture
+def interruptible():
+    """The usual answer to Ctrl-C, which a shell that started the tests in the background takes away."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_in_the_middle_of_an_epoch(tmp_path, few_digits, finished, quiet, monkeypatch, number):
     run, original = RunFolder(tmp_path / "run"), Learner.step
@@ -166,6 +175,7 @@ def test_a_signal_saves_in_the_middle_of_an_epoch(tmp_path, few_digits, finished
     assert_same_weights(run, load_file(finished[0].weights))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_does_not_wait(tmp_path, few_digits, quiet, monkeypatch):
     def signalled(self, batches):
         signal.raise_signal(signal.SIGINT)
@@ -175,6 +185,21 @@ def test_a_second_interrupt_does_not_wait(tmp_path, few_digits, quiet, monkeypat
     with pytest.raises(KeyboardInterrupt):
         train(CONFIG, few_digits, RunFolder(tmp_path / "run"), console=quiet)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_work_in_the_background_goes_on_ignoring_ctrl_c(tmp_path, few_digits, quiet, monkeypatch):
+    original = Learner.step
+
+    def signalled(self, batches):
+        signal.raise_signal(signal.SIGINT)
+        return original(self, batches)
+
+    monkeypatch.setattr(Learner, "step", signalled)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        train(replace(CONFIG, epochs=1), few_digits, RunFolder(tmp_path / "run"), console=quiet)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, few_digits, finished, quiet, monkeypatch):

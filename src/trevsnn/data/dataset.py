@@ -1,8 +1,9 @@
 """What a data set of images is to training, evaluation and prediction."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,47 +12,36 @@ from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.preprocessing import Preprocessing
 
 
-class Samples(Protocol):
+class Samples(ABC):
     """Pictures or recordings with their classes, to be opened one by one in any order and from any process."""
 
-    @property
-    def labels(self) -> np.ndarray:
-        """(len,), int64 class indices."""
-        ...
-
-    @property
-    def groups(self) -> Sequence[int]:
-        """How many images lie next to each other on the disk, group by group, where it is faster to read them so; else
-        one group of all."""
-        ...
+    labels: np.ndarray
+    """(len,), int64 class indices."""
 
     def __len__(self) -> int:
-        """Number of images."""
-        ...
+        return len(self.labels)
 
+    def group_sizes(self) -> Sequence[int]:
+        """How many samples lie next to each other on the disk, group by group, where it is faster to read them so; else
+        one group of all."""
+        return [len(self)]
+
+    @abstractmethod
     def open(self, index: int, channels: int) -> Any:
         """A picture of mode L (1 channel) or RGB (3 channels), or the `Events` of a recording.
 
         Raises:
             BadImageError: when it cannot be read.
         """
-        ...
 
 
 @dataclass(frozen=True, eq=False)
-class PixelSamples:
+class PixelSamples(Samples):
     """Pictures held in memory."""
 
     pixels: np.ndarray
     """(N, h, w) grey or (N, h, w, 3) colour values, uint8."""
     labels: np.ndarray
-
-    @property
-    def groups(self) -> Sequence[int]:
-        return [len(self)]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def open(self, index: int, channels: int) -> Image.Image:
         return Image.fromarray(self.pixels[index]).convert("L" if channels == 1 else "RGB")

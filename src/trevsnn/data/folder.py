@@ -1,7 +1,6 @@
 """Image files sorted in class folders, as ImageNet is laid out."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +13,13 @@ from trevsnn.data.splitting import Subset, check_same_classes, find_splits, spli
 
 
 @dataclass(frozen=True, eq=False)
-class FileSamples:
+class FileSamples(Samples):
     """One file per image. The paths are kept as an array of bytes: a list would be copied into every worker."""
 
     root: Path
     paths: np.ndarray
     """(N,), relative to root."""
     labels: np.ndarray
-
-    @property
-    def groups(self) -> Sequence[int]:
-        return [len(self)]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def open(self, index: int, channels: int) -> Image.Image:
         return open_picture(self.root / os.fsdecode(self.paths[index]), channels)

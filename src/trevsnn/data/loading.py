@@ -82,7 +82,7 @@ class BadImages:
             self.known.update(self.file.read_text(encoding="utf-8").splitlines())
 
 
-class TrainingStream:
+class TrainingStream(Dataset):
     """The batches of a whole training run, one after another over all epochs.
 
     The order of an epoch follows from (seed, epoch), an image's augmentation from (seed, epoch, its index), and which
@@ -117,15 +117,16 @@ class TrainingStream:
         pinned: bool = False,
         skip_bad: bool = False,
     ):
-        self.samples = samples
+        self.samples, self.augmentation, self.num_classes = samples, augmentation, num_classes
         self.batch_size, self.batches_per_epoch, self.seed = batch_size, batches_per_epoch, seed
         self.rank, self.world = rank, world
-        self.workers, self.pinned = workers, pinned
-        self.source = _TrainingBatches(samples, preprocessing, augmentation, num_classes, seed, skip_bad)
+        self.workers, self.pinned, self.skip_bad = workers, pinned, skip_bad
+        self.transform, self.channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
+        self.batch_dim = preprocessing.batch_dim
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This process's batches of those with the numbers `first` to `last` (exclusive), counted over all epochs."""
-        return iter(_loader(self.source, _Keys(self, first, last), self.workers, self.pinned))
+        return iter(_loader(self, _Keys(self, first, last), self.workers, self.pinned))
 
     def keys(self, first: int, last: int) -> Iterator["_Key"]:
         """Of these batches."""
@@ -133,9 +134,34 @@ class TrainingStream:
         for number in range(first + (self.rank - first) % self.world, last, self.world):
             if epoch != number // self.batches_per_epoch:
                 epoch = number // self.batches_per_epoch
-                order = epoch_order(self.samples.groups, self.seed, epoch)
+                order = epoch_order(self.samples.group_sizes(), self.seed, epoch)
             start = number % self.batches_per_epoch * self.batch_size
             yield _Key(epoch, number, order[start : start + self.batch_size])
+
+    def __getitem__(self, key: "_Key") -> Batch:
+        images, labels, bad = [], [], []
+        for index in map(int, key.indices):
+            with random_state(self.seed, SAMPLE, key.epoch, index):
+                found = self._first_good(index, bad)
+            if found is None:
+                return Batch(torch.empty(0), torch.empty(0), bad)  # its messages stop the run
+            images.append(found[0])
+            labels.append(found[1])
+        with random_state(self.seed, MIX, key.number):
+            stacked = torch.stack(images, self.batch_dim)
+            mixed = self.augmentation.mix(stacked, torch.tensor(labels), self.num_classes)
+        return Batch(*mixed, bad)
+
+    def _first_good(self, index: int, bad: list[str]) -> tuple[Tensor, int] | None:
+        """The image of this index or, where it cannot be read, the next one that can; None if there is none near."""
+        for place in islice(cycle(chain(range(index, len(self.samples)), range(index))), MOST_BAD - len(bad)):
+            try:
+                return self.transform(self.samples.open(place, self.channels)), int(self.samples.labels[place])
+            except BadImageError as error:
+                bad.append(str(error))
+                if not self.skip_bad:
+                    break
+        return None
 
 
 class _Key(NamedTuple):
@@ -206,47 +232,6 @@ class _TestBatches(Dataset):
             except BadImageError as error:
                 bad.append(str(error))
         return Batch(torch.stack(images, self.batch_dim) if images else torch.empty(0), torch.tensor(labels), bad)
-
-
-class _TrainingBatches(Dataset):
-    def __init__(
-        self,
-        samples: Samples,
-        preprocessing: AnyPreprocessing,
-        augmentation: Augmentation,
-        num_classes: int,
-        seed: int,
-        skip_bad: bool,
-    ):
-        self.samples, self.augmentation, self.num_classes = samples, augmentation, num_classes
-        self.seed, self.skip_bad = seed, skip_bad
-        self.transform, self.channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
-        self.batch_dim = preprocessing.batch_dim
-
-    def __getitem__(self, key: _Key) -> Batch:
-        images, labels, bad = [], [], []
-        for index in map(int, key.indices):
-            with random_state(self.seed, SAMPLE, key.epoch, index):
-                found = self._first_good(index, bad)
-            if found is None:
-                return Batch(torch.empty(0), torch.empty(0), bad)  # its messages stop the run
-            images.append(found[0])
-            labels.append(found[1])
-        with random_state(self.seed, MIX, key.number):
-            stacked = torch.stack(images, self.batch_dim)
-            mixed = self.augmentation.mix(stacked, torch.tensor(labels), self.num_classes)
-        return Batch(*mixed, bad)
-
-    def _first_good(self, index: int, bad: list[str]) -> tuple[Tensor, int] | None:
-        """The image of this index or, where it cannot be read, the next one that can; None if there is none near."""
-        for place in islice(cycle(chain(range(index, len(self.samples)), range(index))), MOST_BAD - len(bad)):
-            try:
-                return self.transform(self.samples.open(place, self.channels)), int(self.samples.labels[place])
-            except BadImageError as error:
-                bad.append(str(error))
-                if not self.skip_bad:
-                    break
-        return None
 
 
 def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> DataLoader:

@@ -40,14 +40,7 @@ class Preprocessing:
         Raises:
             ValueError: for values that no preprocessing has.
         """
-        try:
-            arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-            preprocessing = cls(**arguments)
-            channels = preprocessing.input_size[0]
-            preprocessing.transform()(Image.new("L" if channels == 1 else "RGB", (8, 8)))
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"preprocessing {dict(values)!r} is not one: {error}") from error
-        return preprocessing
+        return restored(cls, values, lambda new: Image.new("L" if new.input_size[0] == 1 else "RGB", (8, 8)))
 
     def geometry(self) -> list[Callable[[Image.Image], Image.Image]]:
         """Reduction to the native size, resizing and central crop."""
@@ -70,3 +63,22 @@ class _Reduce:
     def __call__(self, picture: Image.Image) -> Image.Image:
         height, width = self.size
         return ImageOps.pad(picture, (width, height), method=Image.Resampling.BOX, color=0)
+
+
+def restored(kind: type[Any], values: Mapping[str, Any], example: Callable[[Any], Any]) -> Any:
+    """A preprocessing from `asdict`, or what JSON makes of it.
+
+    Args:
+        kind: its class.
+        values: its fields.
+        example: makes a sample to try it on.
+
+    Raises:
+        ValueError: for values that no preprocessing has.
+    """
+    try:
+        preprocessing = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        preprocessing.transform()(example(preprocessing))
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"preprocessing {dict(values)!r} is not one: {error}") from error
+    return preprocessing

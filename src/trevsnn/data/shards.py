@@ -24,22 +24,23 @@ _MOST_CLASSES = 10**6
 
 
 @dataclass(frozen=True, eq=False)
-class TarSamples:
+class TarSamples(Samples):
     """Images at known places in tar files."""
 
     shards: Sequence[Path]
-    groups: Sequence[int]
+    sizes: Sequence[int]
+    """Images in each."""
     keys: np.ndarray
     """(N,), names within the shard, bytes."""
     places: np.ndarray
     """(N, 2), first byte and number of bytes."""
     labels: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def group_sizes(self) -> Sequence[int]:
+        return self.sizes
 
     def open(self, index: int, channels: int) -> Image.Image:
-        shard = self.shards[int(np.searchsorted(np.cumsum(self.groups), index, side="right"))]
+        shard = self.shards[int(np.searchsorted(np.cumsum(self.sizes), index, side="right"))]
         start, size = map(int, self.places[index])
         name = f"{shard}: {os.fsdecode(self.keys[index])}"
         try:

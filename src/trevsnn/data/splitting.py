@@ -14,7 +14,7 @@ TRAIN, TEST = ("train", "training"), ("val", "validation", "valid", "test")
 SPLIT_SEED = 0
 
 
-class Subset:
+class Subset(Samples):
     """Some of the images of other samples.
 
     Args:
@@ -25,11 +25,11 @@ class Subset:
     def __init__(self, samples: Samples, indices: np.ndarray):
         self.samples, self.indices = samples, indices
         self.labels = samples.labels[indices]
-        ends = np.searchsorted(indices, np.cumsum(samples.groups))
-        self.groups = [int(size) for size in np.diff(ends, prepend=0) if size]
+        ends = np.searchsorted(indices, np.cumsum(samples.group_sizes()))
+        self.sizes = [int(size) for size in np.diff(ends, prepend=0) if size]
 
-    def __len__(self) -> int:
-        return len(self.indices)
+    def group_sizes(self) -> Sequence[int]:
+        return self.sizes
 
     def open(self, index: int, channels: int) -> Image.Image:
         return self.samples.open(int(self.indices[index]), channels)

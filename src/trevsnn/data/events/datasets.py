@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trevsnn.data.dataset import ImageDataset
+from trevsnn.data.dataset import ImageDataset, Samples
 from trevsnn.data.digits import digits
 from trevsnn.data.events.digits import SIZE, record_digits
 from trevsnn.data.events.preprocessing import FramePreprocessing
@@ -13,18 +13,11 @@ from trevsnn.data.events.recording import Events
 
 
 @dataclass(frozen=True, eq=False)
-class RecordedSamples:
+class RecordedSamples(Samples):
     """Recordings held in memory."""
 
     recordings: Sequence[Events]
     labels: np.ndarray
-
-    @property
-    def groups(self) -> Sequence[int]:
-        return [len(self)]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def open(self, index: int, channels: int) -> Events:
         return self.recordings[index]

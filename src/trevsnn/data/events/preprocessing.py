@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trevsnn.data.events.frames import SplitBy, to_frames
 from trevsnn.data.events.recording import Events
+from trevsnn.data.preprocessing import restored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,7 @@ class FramePreprocessing:
         Raises:
             ValueError: for values that no preprocessing has.
         """
-        try:
-            arguments: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-            preprocessing = cls(**arguments)
-            preprocessing.transform()(Events(*(np.zeros(1) for _ in range(4))))
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"preprocessing {dict(values)!r} is not one: {error}") from error
-        return preprocessing
+        return restored(cls, values, lambda _: Events(*(np.zeros(1) for _ in range(4))))
 
     def transform(self) -> Callable[[Events], Tensor]:
         """From the events of a recording to its frames (T, 2, H, W), float counts."""
