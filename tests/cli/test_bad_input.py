@@ -103,6 +103,10 @@ def test_predict_without_an_image(refused, digits_run):
     refused(["predict", digits_run], "no image")
 
 
+def test_shuffled_frames_of_images(refused, digits_run):
+    refused(["eval", digits_run, "--shuffle-frames"], "shuffle_frames=True is for recordings")
+
+
 def test_images_that_are_none(refused, digits_run, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("text")

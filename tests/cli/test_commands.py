@@ -148,6 +148,7 @@ def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, monkeypatch, qu
     code, text, error = trevsnn("eval", run)
     assert code == 0, error
     assert "events/digits" in text
+    assert trevsnn("eval", run, "--shuffle-frames")[0] == 0
     code, _, error = trevsnn("predict", run, tmp_path / "x.png")
     assert code == 2
     assert "of recordings of an event camera" in error

@@ -1,13 +1,16 @@
 """`trevsnn eval`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches, load_dataset
+from trevsnn.data.loading import Batch
 from trevsnn.training import RunFolder, TrainConfig, choose_device, evaluate
 from trevsnn.training.config import Device, Whole
 
@@ -19,6 +22,7 @@ def evaluate_run(
     data: Path | None = None,
     val_split: float | None = None,
     skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
+    shuffle_frames: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     device: Device = "auto",
     json: JsonFile = None,
@@ -30,6 +34,7 @@ def evaluate_run(
         data: Folder that holds the data set, or class folders to test on; by default what the run was trained on.
         val_split: Share of the images to test on, of a data set without val/, 1 for all; by default the run's.
         skip_bad_images: Leave out images that cannot be read; otherwise the first stops the test.
+        shuffle_frames: Show the frames of recordings in random order: what is lost is what their order tells.
         workers: Processes that read images; by default one per CPU core, at most 8.
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write the table to this file.
@@ -56,6 +61,10 @@ def evaluate_run(
         )
     workers = default_workers(dataset.in_memory) if workers is None else workers
     batches, bad = evaluation_batches(dataset.test, trained.preprocessing, workers=workers), BadImages(skip_bad_images)
+    if shuffle_frames:
+        if not trained.model.config.frames:
+            raise ValueError("shuffle_frames=True is for recordings; images have no frames")
+        batches = _shuffled(batches)
     result = evaluate(trained.model, batches, bad)
     row = {
         "run": str(run),
@@ -78,3 +87,10 @@ def evaluate_run(
     show_table([row], columns)
     for message in row["bad_images"]:
         plain_console().print(f"left out: {message}", soft_wrap=True)
+
+
+def _shuffled(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The frames of each batch in an order of its own, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    for batch in batches:
+        yield batch._replace(images=batch.images[torch.randperm(len(batch.images), generator=generator)])
