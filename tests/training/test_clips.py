@@ -97,6 +97,11 @@ def test_every_option_has_an_effect(recordings, change):
     assert before.shape != after.shape or not torch.equal(before, after)
 
 
+def test_channels_last_changes_nothing_for_clips(recordings):
+    before, after = (fingerprint(config, recordings) for config in (CONFIG, replace(CONFIG, channels_last=True)))
+    torch.testing.assert_close(after, before)
+
+
 def test_frames_of_a_smaller_size_hold_the_same_events(recordings):
     events = recordings.test.open(0, 2)
     whole, small = (

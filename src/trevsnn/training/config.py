@@ -140,7 +140,7 @@ class TrainConfig(Augmentation):
                 try:
                     object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
                 except RuntimeError as error:  # ~ of an unknown user
-                    raise ValueError(f"{name}={getattr(self, name)!r}: {error}") from error
+                    raise ValueError(f"{name}={str(getattr(self, name))!r}: {error}") from error
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
         for name in ("epochs", "batch_size", "keep_checkpoints"):

@@ -185,7 +185,8 @@ class Learner:
     def _accumulate(self, number: int, images: Tensor, targets: Tensor) -> Tensor:
         """Add the gradients of the process's batch of this number; returns its part of the loss."""
         config, processes = self.config, self.processes
-        images = images.to(self.device, non_blocking=True, memory_format=self.layout)
+        layout = self.layout if images.dim() == 4 else torch.preserve_format  # clips have no such layout
+        images = images.to(self.device, non_blocking=True, memory_format=layout)
         targets = targets.to(self.device, non_blocking=True)
         torch.manual_seed(seed_of(config.seed, LAYERS, self.steps, number * processes.world + processes.rank))
         with autocast(config.precision, self.device):
