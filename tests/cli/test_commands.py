@@ -97,6 +97,13 @@ def test_invert_reaches_the_network(trevsnn, digits_run, monkeypatch):
     assert np.array_equal(np.array(seen[0][0]), 255 - np.array(seen[1][0]))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("n01440764", "tench, Tinca tinca"), ("n99999999", "n99999999"), ("cat", "cat")]
+)
+def test_classes_of_imagenet_are_put_in_words(name, words):
+    assert predict_module._in_words(name) == words
+
+
 def test_run_is_repeated_from_its_file_with_options_on_top(trevsnn, digits_run, tmp_path):
     code, _, _ = trevsnn(
         "train", "digits", "--recipe", digits_run / "config.toml", "--output", tmp_path / "run", "--no-aux-heads"

@@ -1,6 +1,7 @@
 """`trevsnn predict`."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,12 @@ def predict_images(
 def _in_words(name: str) -> str:
     """A class of ImageNet, which has a number of WordNet for a name (n01440764), in words; others as they are."""
     try:
-        return ImageNetInfo("imagenet12k").label_name_to_description(name) if _WORDNET.fullmatch(name) else name
+        return _imagenet().label_name_to_description(name) if _WORDNET.fullmatch(name) else name
     except KeyError:
         return name
+
+
+@cache
+def _imagenet() -> ImageNetInfo:
+    """timm's table of names, read once."""
+    return ImageNetInfo("imagenet12k")

@@ -14,6 +14,7 @@ from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
 from trevsnn.cli.settings import dataset_name
 from trevsnn.data import load_dataset
 from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
+from trevsnn.training.processes import is_first_process
 from trevsnn.training.progress import format_time
 
 
@@ -54,7 +55,7 @@ def train_run(
     console = plain_console()
     if dry_run:
         forecast = forecast_run(settings, samples)
-        if _is_first():
+        if is_first_process():
             write_json([asdict(forecast)], json)
             console.print(describe_forecast(forecast, settings), soft_wrap=True)
         return
@@ -67,7 +68,7 @@ def train_run(
         again = f"{program} train {name} --resume {shlex.quote(str(run.path))}"
         stop.args = (f"continue with: {again}" if run.holds_run() else "",)
         raise
-    if _is_first():
+    if is_first_process():
         write_json([row], json)
         console.print(_what_next(run), soft_wrap=True)
 
@@ -90,10 +91,6 @@ def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
             "warning: images are loaded slower than trained on; more --workers, smaller files or a faster disk help"
         )
     return "\n".join(lines)
-
-
-def _is_first() -> bool:
-    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK") == "0"
 
 
 def _programs() -> str:

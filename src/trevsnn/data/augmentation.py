@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 from timm.data import Mixup, create_transform
@@ -53,7 +53,7 @@ class Augmentation:
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation; timm leaves it out where auto_augment is set."""
     random_erasing: float = 0.0
-    """Probability of erasing a rectangle to noise (0 to 1)."""
+    """Probability of erasing a rectangle (0 to 1): of pictures to noise, of recordings to nothing."""
     mixup: float = 0.0
     """Alpha of mixup: pairs of images are blended; 0 for none."""
     cutmix: float = 0.0
@@ -66,8 +66,8 @@ class Augmentation:
         scale = self.crop_scale
         right = isinstance(scale, tuple) and len(scale) == 2 and all(map(is_number, scale)) and 0 < scale[0] <= scale[1]
         require(self, "crop_scale", right and scale[1] <= 1, "two shares from more than 0 to 1, the smaller first")
-        require(self, "train_interpolation", self.train_interpolation in ("random", "bilinear", "bicubic"),
-                "one of random, bilinear, bicubic")  # fmt: skip
+        require(self, "train_interpolation", self.train_interpolation in get_args(Interpolation),
+                "one of " + ", ".join(get_args(Interpolation)))  # fmt: skip
         for name in ("hflip", "shift", "random_erasing"):
             require(self, name, is_number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "from 0 to 1")
         require(self, "rotation", is_number(self.rotation) and 0 <= self.rotation <= 180, "from 0 to 180 degrees")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from trevsnn.checks import is_whole
 from trevsnn.reversible import Memory, check_memory
 
 InputEncoding = Literal["shared", "grouped"]
@@ -114,5 +115,5 @@ class NetworkConfig:
 
 
 def _check_count(name: str, value: object, smallest: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+    if not (is_whole(value) and value >= smallest):  # type: ignore[operator]
         raise ValueError(f"{name}={value!r} must be a whole number of at least {smallest}")

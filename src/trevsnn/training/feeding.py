@@ -1,6 +1,7 @@
 """What a learner is fed with: its batches of a data set, to train and to test on."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from trevsnn.data import ImageDataset, TrainingStream, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
@@ -9,8 +10,8 @@ from trevsnn.training.learner import Learner
 
 def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool = False) -> Iterator[Batch]:
     """This process's batches from the learner's next step to the end of the run, or on and on."""
-    config, processes = learner.config, learner.processes
-    batches_per_step = learner.batches_per_step * processes.world
+    config = learner.config
+    batches_per_step = learner.batches_per_step * learner.processes.world
     assert dataset.train is not None, "the learner has checked it"
     stream = TrainingStream(
         dataset.train,
@@ -20,11 +21,8 @@ def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool =
         batch_size=config.batch_size,
         batches_per_epoch=learner.steps_per_epoch * batches_per_step,
         seed=config.seed,
-        rank=processes.rank,
-        world=processes.world,
-        workers=reading_workers(learner, dataset),
-        pinned=learner.device.type == "cuda",
         skip_bad=config.skip_bad_images,
+        **_place(learner, dataset),
     )
     last = 2**60 if endless else config.epochs * learner.steps_per_epoch * batches_per_step
     return stream.batches(learner.steps * batches_per_step, last)
@@ -32,14 +30,17 @@ def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool =
 
 def test_batches(learner: Learner, dataset: ImageDataset) -> Iterator[Batch]:
     """This process's share of the test images."""
-    return evaluation_batches(
-        dataset.test,
-        learner.preprocessing,
-        rank=learner.processes.rank,
-        world=learner.processes.world,
-        workers=reading_workers(learner, dataset),
-        pinned=learner.device.type == "cuda",
-    )
+    return evaluation_batches(dataset.test, learner.preprocessing, **_place(learner, dataset))
+
+
+def _place(learner: Learner, dataset: ImageDataset) -> dict[str, Any]:
+    """By which processes the batches are made, and for which."""
+    return {
+        "rank": learner.processes.rank,
+        "world": learner.processes.world,
+        "workers": reading_workers(learner, dataset),
+        "pinned": learner.device.type == "cuda",
+    }
 
 
 def reading_workers(learner: Learner, dataset: ImageDataset) -> int:

@@ -22,7 +22,7 @@ from trevsnn.models import LoadReport
 from trevsnn.suggest import shortened
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.evaluation import evaluate
-from trevsnn.training.events import EventLog
+from trevsnn.training.event_log import EventLog
 from trevsnn.training.feeding import test_batches, training_batches
 from trevsnn.training.learner import Learner, NonFiniteError, choose_device
 from trevsnn.training.processes import joined

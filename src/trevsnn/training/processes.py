@@ -74,6 +74,11 @@ class Processes:
             raise PeerError(next(filter(None, errors)))
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints, before or after it is one of `joined`."""
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK") == "0"
+
+
 class PeerError(Exception):
     """Another process failed, and says so itself."""
 

@@ -18,7 +18,6 @@ import numpy as np
 from trevsnn.data.events.recording import Events
 
 _RECORD = np.dtype([("address", ">u4"), ("time", ">u4")])
-_PIXELS = 128
 _NO_PIXEL = 0x8000
 _PACKET = np.dtype(
     [
