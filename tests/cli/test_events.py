@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from trevsnn.training import RunFolder
@@ -69,6 +70,18 @@ def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
     (row,) = json.loads((tmp_path / "a.json").read_text())
     assert row["test_accuracy"] < 0.9, "all that tells the classes apart is the order of the frames"
 
+    # a picture of a recording, and of what the network makes of it
+    sample = RunFolder(run).samples / "left.npz"
+    sizes = []
+    for name, options in (("plain", ["--timesteps", 5, "--time", 0, 0.05]), ("run", ["--run", run])):
+        code, text, error = trevsnn("show", sample, "--output", tmp_path / f"{name}.png", *options)
+        assert code == 0, error
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            colours = picture.convert("RGB").getcolors(10**7)
+            sizes.append(picture.size)
+        assert sum(count for count, (red, _, blue) in colours if red > blue + 60) > 100, "its events are all brighter"
+    assert sizes[1][1] > sizes[0][1]
+
     # and the samples that it has put by are recognised
     samples = sorted(RunFolder(run).samples.iterdir())
     assert [path.name for path in samples] == ["left.npz", "right.npz"]
@@ -132,3 +145,21 @@ def test_signal_within_the_conversion(trevsnn, folder, tmp_path, monkeypatch):
     assert 0 < len(kept) < 60
     assert train(trevsnn, folder, tmp_path / "run")[0] == 0
     assert all(path.stat().st_mtime_ns == date for path, date in kept.items())
+
+
+def test_show_refuses_what_cannot_be_shown(trevsnn, folder, tmp_path, digits_run):
+    sample = folder / "train" / "left" / "1.npz"
+    for tokens, message in (
+        ([tmp_path / "none.npz"], "none.npz' does not exist"),
+        ([sample, "--run", digits_run], "is of images; give one of events"),
+        ([sample, "--sensor-size", 8, 8], "do not fit a sensor of 8 x 8"),
+        ([sample, "--time", 5, 6], "cannot be cut into frames: 0 events are too few for 8 frames"),
+        ([sample, "--run", digits_run, "--timesteps", 3], "timesteps=3 is the run's to say"),
+        ([sample, "--output", tmp_path / "none" / "a.png"], "does not exist"),
+    ):
+        output = [] if "--output" in tokens else ["--output", tmp_path / "a.png"]
+        code, _, error = trevsnn("show", *tokens, *output)
+        assert code == 2
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "a.png").exists()

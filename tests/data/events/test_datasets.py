@@ -97,9 +97,9 @@ def test_labels_that_cannot_be(gestures):
     for rows, message in (
         ([(12, 0, 100)], "have class 12 from 0 to 100"),
         ([(1, 100, 100)], "have class 1 from 100 to 100"),
-        ([(1, 100)], "must have rows of class, startTime_usec, endTime_usec"),
+        ([(1, 100)], "cannot be read as rows of class,startTime_usec,endTime_usec"),
         ([("one", 0, 1)], "cannot be read"),
-        ([], "must have rows"),
+        ([], "have no rows"),
     ):
         write_gestures(gestures, "user29_led", rows)
         with pytest.raises(ValueError, match=message) as error:

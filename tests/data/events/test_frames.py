@@ -65,5 +65,14 @@ def test_columns_hold_what_they_should(t, x, message):
         Events(np.array(t), np.array(x), np.array([0, 0]), np.array([0, 1]))
 
 
+def test_windows(events):
+    parts = [part.t.tolist() for part in events.windows(40)]
+    assert parts == [[0, 10], [50, 60, 70], [80, 90, 92, 96, 100]]
+    assert [len(part) for part in events.windows(9)][:3] == [1, 1, 0]
+    assert list(events[:0].windows(5)) == []
+    with pytest.raises(ValueError, match="duration=0 must be at least 1"):
+        next(events.windows(0))
+
+
 def test_part_of_the_time(events):
     assert events.between(10, 90).t.tolist() == [10, 50, 60, 70, 80]

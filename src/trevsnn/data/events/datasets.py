@@ -277,17 +277,21 @@ def _labels_of(file: Path) -> Path:
 
 def _read_labels(path: Path) -> list[tuple[int, int, int]]:
     """Class from 1, beginning and end (microseconds) of each trial."""
+    trials = []
     try:
         _, *lines = path.read_text(encoding="utf-8").split()
-        rows = [tuple(map(int, line.split(","))) for line in lines]
+        for line in lines:
+            label, start, stop = map(int, line.split(","))
+            trials.append((label, start, stop))
     except (OSError, ValueError) as error:
-        raise ValueError(f"labels {str(path)!r} cannot be read: {error}") from error
-    if not rows or any(len(row) != 3 for row in rows):
-        raise ValueError(f"labels {str(path)!r} must have rows of class, startTime_usec, endTime_usec")
-    for label, start, stop in rows:
+        columns = "class,startTime_usec,endTime_usec"
+        raise ValueError(f"labels {str(path)!r} cannot be read as rows of {columns}: {error}") from error
+    if not trials:
+        raise ValueError(f"labels {str(path)!r} have no rows")
+    for label, start, stop in trials:
         if not 1 <= label <= len(GESTURES) or stop <= start:
             raise ValueError(
                 f"labels {str(path)!r} have class {label} from {start} to {stop} microseconds; classes are 1 to "
                 f"{len(GESTURES)}, and a trial ends after it begins"
             )
-    return rows
+    return trials

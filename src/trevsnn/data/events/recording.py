@@ -49,6 +49,18 @@ class Events:
         first, last = np.searchsorted(self.t, [start, stop])
         return self[int(first) : int(last)]
 
+    def windows(self, duration: int) -> Iterator["Events"]:
+        """Part after part of the same duration (microseconds), from the first event on; some may be empty.
+
+        Raises:
+            ValueError: for a duration of less than a microsecond.
+        """
+        if duration < 1:
+            raise ValueError(f"duration={duration!r} must be at least 1 microsecond")
+        if len(self):
+            for start in range(int(self.t[0]), int(self.t[-1]) + 1, duration):
+                yield self.between(start, start + duration)
+
     def columns(self) -> Iterator[np.ndarray]:
         """t, x, y and p."""
         return (getattr(self, column.name) for column in fields(self))
