@@ -199,9 +199,8 @@ def test_convert_writes_a_weights_file(trevsnn, tmp_path):
 def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path):
     table, picture = tmp_path / "memory.json", tmp_path / "memory.png"
     options = ["--batch", "4", "--resolution", "16", "--timesteps", "2", "--device", "cpu", "--budget", "64MB"]
-    code, text, _ = trevsnn(
-        "memory", "trevsnn_digits", *options, "--json", table, "--plot", picture, "--plot-timesteps", 1, 2
-    )
+    options += ["--plot-timesteps", "1", "2"]
+    code, text, _ = trevsnn("memory", "trevsnn_digits", *options, "--json", table, "--plot", picture)
     assert code == 0
     rows = {row["memory"]: row for row in json.loads(table.read_text())}
     assert rows.keys() == {"reversible", "packed", "stored"}
