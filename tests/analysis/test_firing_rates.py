@@ -13,6 +13,6 @@ def test_rates_are_those_of_the_spikes():
     assert not model.training
     for level in range(4):
         seen = model.grid(list(clip), lambda state: state.spikes(level))  # noqa: B023
-        assert rates[:, level].tolist() == [float(spikes.mean()) for spikes in seen]
+        assert rates[:, level].tolist() == [spikes.mean().item() for spikes in seen]
     assert rates.min() > 0
     assert rates.max() < 1
