@@ -59,6 +59,13 @@ def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
     weights, again = (load_file(RunFolder(path).weights) for path in (run, tmp_path / "again"))
     assert all(np.array_equal(weights[name], again[name]) for name in weights)
 
+    # a run says itself which recordings it is of
+    code, text, error = trevsnn("train", "events", "--resume", run)
+    assert code == 0, error
+    code, _, error = trevsnn("train", "events", "--dataset", "digits", "--resume", run)
+    assert code == 2
+    assert "is for the dataset 'events/folder', not 'events/digits'" in error
+
     # without the frames it is tested, and with a picture of what was taken for what
     shutil.rmtree(folder / ".frames")
     assert trevsnn("eval", run, "--json", tmp_path / "a.json", "--confusion", tmp_path / "a.png")[0] == 0
