@@ -127,6 +127,19 @@ def convolution_attributes(conv: Convolve) -> dict[str, Any]:
     }
 
 
+def check_opset(opset: int) -> None:
+    """Refuse a version of ONNX's operators.
+
+    Raises:
+        ValueError: when it is too old, or newer than the installed onnx knows.
+    """
+    newest = onnx.defs.onnx_opset_version()
+    if opset < OLDEST_OPSET:
+        raise ValueError(f"opset={opset} is too old; use {OLDEST_OPSET} at least, {DEFAULT_OPSET} for example")
+    if opset > newest:
+        raise ValueError(f"opset={opset} is newer than the installed onnx knows; use {newest} at most")
+
+
 def onnx_model(
     plan: Plan,
     graph: OnnxGraph,
@@ -140,16 +153,10 @@ def onnx_model(
     Args:
         plan: the network.
         graph: an empty one, which writes the operations.
-        opset: version of ONNX's operators.
+        opset: version of ONNX's operators, one that `check_opset` takes.
         metadata: becomes `metadata_props`.
         also: names of operations whose results are outputs too, after the logits.
-
-    Raises:
-        ValueError: for an opset that is too old, or newer than the installed onnx knows.
     """
-    newest = onnx.defs.onnx_opset_version()
-    if not OLDEST_OPSET <= opset <= newest:
-        raise ValueError(f"opset={opset} must be from {OLDEST_OPSET} to {newest}, which the installed onnx knows")
     for operation in plan.operations:
         graph.write(operation)
     outputs = [OUTPUT, *also]
@@ -171,6 +178,3 @@ def onnx_model(
 def _value(name: str, shape: tuple[int, ...], frames: int | None = None) -> onnx.ValueInfoProto:
     dimensions = [BATCH, *shape] if frames is None else [frames, BATCH, *shape]
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dimensions)
-
-
-

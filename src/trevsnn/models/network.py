@@ -24,7 +24,6 @@ from trevsnn.layers import (
     AuxiliaryHead,
     BlockTail,
     ConvNorm,
-    FoldedStem,
     Fusion,
     SpikeHead,
     SpikingBlock,
@@ -192,7 +191,9 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        if any(isinstance(module, FoldedStem) for module in self.modules()):
+        from trevsnn.models.fold import is_folded
+
+        if is_folded(self):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
         save_weights(self, save_directory / HUB_WEIGHTS, self.described())
         config = json.dumps(asdict(self.config), indent=2)
