@@ -115,8 +115,13 @@ def _thresholded(plan: Plan) -> dict[str, str]:
 
 
 def observe(plan: Plan, batches: Iterable[Tensor]) -> Ranges:
-    """The smallest and largest value, 0 included, that every convolution makes of inputs of the network."""
+    """The smallest and largest value, 0 included, that every convolution makes of inputs of the network.
+
+    Raises:
+        ValueError: when there is no input.
+    """
     module, ranges = PlanModule(plan), {o.name: (0.0, 0.0) for o in plan.operations if isinstance(o, Convolve)}
+    seen = 0
 
     def see(name: str, values: Tensor) -> None:
         if name in ranges:
@@ -126,4 +131,7 @@ def observe(plan: Plan, batches: Iterable[Tensor]) -> Ranges:
     with torch.inference_mode():
         for batch in batches:
             module.run(batch, see)
+            seen += 1
+    if not seen:
+        raise ValueError("there is no input to take the ranges of 8 bits from")
     return ranges
