@@ -1,3 +1,4 @@
+import onnxruntime
 import pytest
 import torch
 from helpers import excite
@@ -35,3 +36,18 @@ def inputs():
 def planned():
     """The plan of a network."""
     return lambda model, size=SIZE: plan_network(model.fold(), *size)
+
+
+@pytest.fixture(scope="session")
+def session():
+    """An ONNX file, or its bytes, in ONNX Runtime."""
+
+    def session(file, optimised=None):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        if optimised is not None:
+            options.optimized_model_filepath = str(optimised)
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    return session

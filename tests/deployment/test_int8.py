@@ -1,6 +1,5 @@
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -13,17 +12,13 @@ from trevsnn.deployment.plan import Convolve, Spikes
 
 
 @pytest.fixture(scope="module", params=[{}, {"name": "trevsnn_dvs", "timesteps": 2}], ids=["images", "clips"])
-def exported(request, build, inputs, planned, tmp_path_factory):
+def exported(request, build, inputs, planned, session, tmp_path_factory):
     """(plan, input, the graph, its operations' results by name, the graph as ONNX Runtime runs it)."""
     folder, model = tmp_path_factory.mktemp("int8"), build(**request.param)
     plan, x = planned(model), inputs(model, 4)
     names = [o.name for o in plan.operations if isinstance(o, (Convolve, Spikes)) and not o.name.endswith("_expand")]
     export_onnx(model, folder / "x.onnx", (32, 32), calibration=[x], also=names)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.optimized_model_filepath = str(folder / "optimised.onnx")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    values = onnxruntime.InferenceSession(folder / "x.onnx", options).run(None, {"input": x.numpy()})
+    values = session(folder / "x.onnx", folder / "optimised.onnx").run(None, {"input": x.numpy()})
     graphs = [onnx.load(folder / name).graph for name in ("x.onnx", "optimised.onnx")]
     return plan, x, graphs[0], dict(zip(["logits", *names], values, strict=True)), graphs[1]
 

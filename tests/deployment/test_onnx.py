@@ -2,33 +2,14 @@ import json
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
-from helpers import relative_error
+from helpers import key_spikes, relative_error
 from onnx import helper
 
 from trevsnn.deployment import export_onnx, plan_network
 from trevsnn.deployment.onnx_graph import _OFFSET, _SLOPE, OLDEST_OPSET
 from trevsnn.models import weights_info
-
-
-def session(file):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-
-def spikes_of(model, x):
-    """Spikes of the key neurons of the network itself, of every step and level in turn."""
-    levels = len(model.config.channels)
-    steps = []
-    source = list(x) if model.config.frames else model.stem(x)
-    if model.config.input_encoding == "grouped":
-        source = source.chunk(model.config.timesteps, dim=1)
-    with torch.no_grad():
-        model.grid(source, lambda state: steps.append([state.spikes(i) for i in range(levels)]))
-    return [level for step in steps for level in step]
 
 
 NETWORKS = [
@@ -44,7 +25,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize(("options", "size"), NETWORKS, ids=str)
 @pytest.mark.parametrize("spike_op", ["comparison", "hard-sigmoid"])
-def test_onnx_runtime_has_the_networks_logits_and_spikes(build, inputs, tmp_path, options, size, spike_op):
+def test_onnx_runtime_has_the_networks_logits_and_spikes(build, inputs, session, tmp_path, options, size, spike_op):
     model = build(**options)
     names = plan_network(model.fold(), *size).key_spikes
     export_onnx(model, tmp_path / "x.onnx", size, spike_op=spike_op, also=names)
@@ -54,7 +35,7 @@ def test_onnx_runtime_has_the_networks_logits_and_spikes(build, inputs, tmp_path
         logits, *spikes = network.run(None, {"input": x.numpy()})
         with torch.no_grad():
             assert relative_error(torch.from_numpy(logits), model(x)) <= 1e-4
-        for actual, expected in zip(spikes, spikes_of(model, x), strict=True):
+        for actual, expected in zip(spikes, key_spikes(model, x), strict=True):
             assert 0.05 < expected.mean() < 0.95
             np.testing.assert_array_equal(actual, expected.numpy())
 
@@ -68,7 +49,7 @@ def test_spikes_are_comparisons(build, tmp_path):
     }
 
 
-def test_the_hard_sigmoid_is_the_comparison():
+def test_the_hard_sigmoid_is_the_comparison(session):
     half = np.float32(0.5)
     near = [half]
     for direction in (0, 1):
@@ -89,7 +70,7 @@ def test_the_hard_sigmoid_is_the_comparison():
 
 
 @pytest.mark.parametrize("opset", [OLDEST_OPSET, 15, 17, 21])
-def test_opsets(build, inputs, tmp_path, opset):
+def test_opsets(build, inputs, session, tmp_path, opset):
     model = build()
     export_onnx(model, tmp_path / "x.onnx", (32, 32), opset=opset)
     assert onnx.load(tmp_path / "x.onnx").opset_import[0].version == opset
@@ -106,7 +87,7 @@ def test_opsets_out_of_range(build, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_the_file_says_what_it_is(build, tmp_path):
+def test_the_file_says_what_it_is(build, session, tmp_path):
     model = build()
     about = {"class_names": ("a", "b", "c", "d", "e"), "dataset": "letters", "preprocessing": {"mean": [0.5]}}
     export_onnx(model, tmp_path / "x.onnx", (40, 32), weights_info("trevsnn_tiny", model.config, **about))
