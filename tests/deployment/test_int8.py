@@ -82,6 +82,18 @@ def test_onnx_runtime_computes_in_integers(exported):
     assert kinds.count("Conv") + kinds.count("FusedConv") == len(floats)
 
 
+def test_a_bias_over_weights_of_almost_nothing_does_not_overflow(build, inputs, planned, session, tmp_path):
+    model = build(timesteps=1)
+    block = model.grid.cells[0][0].blocks[0]
+    with torch.no_grad():
+        block.pointwise.gain[:3] = torch.tensor([0.0, 1e-12, 1e-6]).reshape(3, 1, 1, 1)
+        block.pointwise.bias[:3] = torch.tensor([0.6, 0.6, 0.4])
+    x, name = inputs(model), "step0_level0_block0_wide_spikes"
+    export_onnx(model, tmp_path / "x.onnx", (32, 32), calibration=[x], also=[name])
+    _, spikes = session(tmp_path / "x.onnx").run(None, {"input": x.numpy()})
+    np.testing.assert_array_equal(spikes[:, :3].mean((0, 2, 3)), [1, 1, 0])
+
+
 def test_values_stay_near(exported, build, inputs):
     plan, x, _, values, _ = exported
     name = "step0_level0_block0_spread"

@@ -11,7 +11,6 @@ from trevsnn.deployment import export_onnx, plan_network
 from trevsnn.deployment.onnx_graph import _OFFSET, _SLOPE, OLDEST_OPSET
 from trevsnn.models import weights_info
 
-
 NETWORKS = [
     ({}, (32, 32)),
     ({"timesteps": 3, "depth": 4, "kernel_size": 5}, (45, 54)),

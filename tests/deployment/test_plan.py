@@ -51,7 +51,7 @@ def test_a_cell_of_another_kind_is_named(build):
 
     folded = build().fold()
     folded.grid.cells[2][1] = MyCell()
-    with pytest.raises(ValueError, match="the cell of step 2, level 1 is a MyCell"):
+    with pytest.raises(ValueError, match="the cell of step 2, level 1 is a MyCell, which cannot be exported"):
         plan_network(folded, 32, 32)
 
 

@@ -48,8 +48,8 @@ def export_run(
         to: Format of the file; nir is experimental.
         output: File to write; by default next to the weights.
         opset: Version of ONNX's operators, for onnx; 18 by default.
-        spike_op: How ONNX spells a spike: as a comparison, by default, or as a hard sigmoid, which is the same in float32
-            and faster in ONNX Runtime.
+        spike_op: How ONNX spells a spike: as a comparison, by default, or as a hard sigmoid, which is the same in
+            float32 and faster in ONNX Runtime.
         int8: Convolutions in 8 bits, for onnx; their ranges are those on images that the run was trained on.
         calibration_images: How many of these.
         test: Test the file in ONNX Runtime on the test images of the data set, and the network itself too.

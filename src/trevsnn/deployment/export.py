@@ -111,9 +111,7 @@ def export_safetensors(model: TRevSNN, path: str | Path, info: WeightsInfo | Non
     save_weights(folded, path, replace(info or model.described(), options=folded.described().options, folded=True))
 
 
-def export_nir(
-    model: TRevSNN, path: str | Path, input_size: tuple[int, int], info: WeightsInfo | None = None
-) -> None:
+def export_nir(model: TRevSNN, path: str | Path, input_size: tuple[int, int], info: WeightsInfo | None = None) -> None:
     """Write a graph of the Neuromorphic Intermediate Representation (see `trevsnn.deployment.nir_graph`). Experimental.
 
     Args:

@@ -4,10 +4,10 @@ Around every convolution of spikes, and those behind it, stand QuantizeLinear an
 the stem and the head stay float32.
 
 - Weights are int8 per output channel.
-- Spikes are 0 or 1, so their 8 bits lose nothing. Where a neuron keeps its membrane potential, the comparison is cast to
-  uint8. Where it only thresholds a convolution (the wide layer of a block), the quantisation of the convolution's output
+- Spikes are 0 or 1, so their 8 bits lose nothing. Where a neuron's membrane potential is needed further on, the
+  comparison is cast to uint8. Where it is not (the wide layer of a block), the quantisation of the convolution's output
   *is* the comparison: the bias holds minus the threshold, and the scale is so small that every positive sum of integers
-  saturates to 255, which stands for a spike of 1, and every other to 0.
+  saturates to 255, which stands for a spike of 1, and every other to 0. So two convolutions follow each other directly.
 - Other outputs of convolutions are uint8 between the smallest and largest value seen on images of the training data.
 
 Weights that meet 8-bit inputs of the full range have 7 bits: processors without VNNI add pairs of products in 16 bits,
@@ -29,7 +29,7 @@ from trevsnn.neurons import THRESHOLD
 Ranges = Mapping[str, tuple[float, float]]
 
 _LEVELS = 255  # of uint8, without 0
-_SPIKE = "spike_scale"
+_LARGEST_BIAS = 2**30  # of int32, with room for the sum that it is added to
 
 
 class Int8Graph(OnnxGraph):
@@ -59,14 +59,15 @@ class Int8Graph(OnnxGraph):
         self._dequantised(self.node("Cast", [fires], f"{name}_uint8", to=onnx.TensorProto.UINT8), name, 1.0, 0)
 
     def _quantised(self, conv: Convolve) -> None:
-        shape, spikes = conv.weight.shape, self.thresholded.get(conv.name)
-        full_range = self.scales[conv.input] != 1.0 and conv.groups == 1
+        spikes, source = self.thresholded.get(conv.name), self.scales[conv.input]
+        full_range = source != 1.0 and conv.groups == 1
+        bias = conv.bias.astype(np.float64) - (THRESHOLD if spikes else 0)
         weight_scale = np.abs(conv.weight).max((1, 2, 3)) / (63 if full_range else 127)
+        weight_scale = np.maximum(weight_scale, np.abs(bias) / (source * _LARGEST_BIAS))
         weight_scale = np.where(weight_scale > 0, weight_scale, 1).astype(np.float32)
         weight = np.rint(conv.weight / weight_scale.reshape(-1, 1, 1, 1)).astype(np.int8)
-        unit = np.float32(self.scales[conv.input]) * weight_scale  # of the integer sums, per channel
-        bias = np.rint((conv.bias.astype(np.float64) - THRESHOLD * bool(spikes)) / unit) + bool(spikes)
-        name = f"{conv.parameters}_{conv.name}" if spikes else conv.parameters
+        unit = np.float32(source) * weight_scale  # of the sums of integers, per channel
+        bias = np.rint(bias / unit) + bool(spikes)  # a potential at the threshold spikes
         inputs = [
             conv.input,
             self._constant_dequantised(f"{conv.parameters}_weight", weight, weight_scale),

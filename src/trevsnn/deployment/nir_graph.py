@@ -1,12 +1,13 @@
 """The plan as a graph of the Neuromorphic Intermediate Representation. Experimental.
 
-Where several edges meet, NIR adds, so sums need no node. Every step has weights of its own, so the graph is unrolled over
-the steps: one pass through it, without time, is all T steps. A key neuron is a leaky integrator without reset,
+Where several edges meet, NIR adds, so sums need no node. Every step has weights of its own, so the graph is unrolled
+over the steps: one pass through it, without time, is all T steps. A key neuron is a leaky integrator without reset,
 
     h[t] = alpha * h[t-1] + f[t]        spike where h[t] >= 0.5
 
 of which each step is written out: a `Scale` by alpha leads from everything that h[t-1] is a sum of to everything that
-reads h[t], and a `Threshold` makes the spikes. (`LI` is such a neuron in continuous time, with one weight for all of it.)
+reads h[t], and a `Threshold` makes the spikes. (`LI` is such a neuron in continuous time, for a graph that time runs
+through.)
 NIR's Threshold fires above its threshold, ours at it too: the number before 0.5 is the same threshold in float32.
 
 NIR has no up-sampling, which feedback from a level of lower resolution needs: one step, or two levels, do without it.
@@ -64,7 +65,7 @@ def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
     sources: dict[str, list[str]] = {}  # the nodes whose sum a tensor is
     shapes = {INPUT: plan.input_shape} | {operation.name: operation.shape for operation in plan.operations}
     if plan.frames is None:
-        nodes[INPUT] = nir.Input(np.array(plan.input_shape))
+        nodes[INPUT] = nir.Input({"input": np.array(plan.input_shape)})
         sources[INPUT] = [INPUT]
     for operation in plan.operations:
         name = operation.name
@@ -73,11 +74,11 @@ def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
             continue
         sources[name] = [name]
         if isinstance(operation, Frame):
-            nodes[name] = nir.Input(np.array(operation.shape))
+            nodes[name] = nir.Input({"input": np.array(operation.shape)})
             continue
         nodes[name] = _node(operation, shapes[operation.input])
         edges += [(source, name) for part in operation.inputs for source in sources[part]]
-    nodes["output"] = nir.Output(np.array(shapes[OUTPUT]))
+    nodes["output"] = nir.Output({"output": np.array(shapes[OUTPUT])})
     edges.append((OUTPUT, "output"))
     return nir.NIRGraph(nodes, edges, metadata=dict(metadata), type_check=False)
 
@@ -97,5 +98,5 @@ def _node(operation: Operation, shape: tuple[int, ...]) -> nir.NIRNode:
         case StepMean():
             return nir.Scale(np.full(shape, 1 / len(operation.inputs), np.float32))
         case Flatten():
-            return nir.Flatten(np.array(shape), start_dim=0)
+            return nir.Flatten({"input": np.array(shape)}, start_dim=0)
     raise NotImplementedError(f"{type(operation).__name__} is not written for NIR")

@@ -1,7 +1,7 @@
 """The plan as an ONNX graph.
 
-Spikes are comparisons, `GreaterOrEqual` and `Cast`. ONNX Runtime computes convolutions in a memory layout of its own and
-leaves it for every comparison, which takes a fifth of the time of a large batch. `spike_op="hard-sigmoid"` writes
+Spikes are comparisons, `GreaterOrEqual` and `Cast`. ONNX Runtime computes convolutions in a memory layout of its own,
+which it leaves for every comparison; with large batches that takes time. `spike_op="hard-sigmoid"` writes
 
     spike(v) = max(0, min(1, 2^25 v - (2^24 - 1)))
 

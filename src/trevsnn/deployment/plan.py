@@ -6,14 +6,13 @@ holds the spikes of level 0 at step 1 (counted from 0). The image or clip is `IN
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trevsnn.layers import FoldedStem, Fusion, SpikingBlock, Stem
-from trevsnn.layers.stem import STRIDE
 from trevsnn.models.network import Cell, TRevSNN
 
 INPUT = "input"
@@ -184,12 +183,12 @@ class _Writer:
 
     def _rows(self) -> Iterator[list[Cell]]:
         for t, row in enumerate(self.model.grid.cells):
-            cells: list[nn.Module] = list(row)  # type: ignore[arg-type]
+            cells: list[Any] = list(row)  # type: ignore[arg-type]
             for level, cell in enumerate(cells):
                 _check_kind(cell, Cell, f"the cell of step {t}, level {level}")
-                for module in (cell.fusion, *cell.blocks):  # type: ignore[misc]
-                    _check_kind(module, (Fusion, SpikingBlock), f"a part of the cell of step {t}, level {level}")
-            yield cells  # type: ignore[misc]
+                for part, kind in ((cell.fusion, Fusion), *((block, SpikingBlock) for block in cell.blocks)):
+                    _check_kind(part, kind, f"a part of the cell of step {t}, level {level}")
+            yield cells
 
     def _frame(self, t: int) -> str:
         """What level 0 receives at step t, before its own stem or convolution."""
@@ -329,10 +328,9 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().float().numpy()
 
 
-def _check_kind(module: nn.Module, kind: type | tuple[type, ...], what: str) -> None:
-    if type(module) not in (kind if isinstance(kind, tuple) else (kind,)):
-        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+def _check_kind(module: nn.Module, kind: type[nn.Module], what: str) -> None:
+    if type(module) is not kind:
         raise ValueError(
-            f"{what} is a {type(module).__name__}, which no format can express; export a network of {names} parts, "
-            "as create_model builds it"
+            f"{what} is a {type(module).__name__}, which cannot be exported; a {kind.__name__} can, as create_model "
+            "builds it"
         )
