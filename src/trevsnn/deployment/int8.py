@@ -56,7 +56,8 @@ class Int8Graph(OnnxGraph):
     def _spikes(self, membrane: str, name: str) -> None:
         threshold = self.constant("threshold", np.array(THRESHOLD, np.float32))
         fires = self.node("GreaterOrEqual", [membrane, threshold], f"{name}_bool")
-        self._dequantised(self.node("Cast", [fires], f"{name}_uint8", to=onnx.TensorProto.UINT8), name, 1.0, 0)
+        quantised = self.node("Cast", [fires], f"{name}_uint8", to=onnx.TensorProto.UINT8)
+        self._dequantise(quantised, name, "spikes", 1.0, 0)
 
     def _quantised(self, conv: Convolve) -> None:
         spikes, source = self.thresholded.get(conv.name), self.scales[conv.input]
@@ -75,11 +76,15 @@ class Int8Graph(OnnxGraph):
         ]
         output = self.node("Conv", inputs, f"{conv.name}_float", **convolution_attributes(conv))
         if spikes:
-            self._quantise(output, spikes, float(unit.min()) / _LEVELS, 0, read_as=1 / _LEVELS)
+            scale = self._scale(conv.name, float(unit.min()) / _LEVELS, 0)
+            quantised = self.node("QuantizeLinear", [output, *scale], f"{spikes}_uint8")
+            self._dequantise(quantised, spikes, "saturated", 1 / _LEVELS, 0)
         else:
             low, high = self.ranges[conv.name]
-            scale = (high - low) / _LEVELS or 1.0
-            self._quantise(output, conv.name, scale, round(-low / scale))
+            step = (high - low) / _LEVELS or 1.0
+            zero = round(-low / step)
+            quantised = self.node("QuantizeLinear", [output, *self._scale(conv.name, step, zero)], f"{conv.name}_uint8")
+            self._dequantise(quantised, conv.name, conv.name, step, zero)
 
     def _constant_dequantised(self, name: str, values: np.ndarray, scale: np.ndarray) -> str:
         output = f"{name}_dequantised"
@@ -88,15 +93,12 @@ class Int8Graph(OnnxGraph):
             self.node("DequantizeLinear", inputs, output, axis=0)
         return output
 
-    def _quantise(self, source: str, name: str, scale: float, zero: int, read_as: float | None = None) -> None:
-        quantised = self.node("QuantizeLinear", [source, *self._scale(name, scale, zero)], f"{name}_uint8")
-        self._dequantised(quantised, name, read_as or scale, zero)
-
-    def _dequantised(self, quantised: str, name: str, scale: float, zero: int) -> None:
-        self.node("DequantizeLinear", [quantised, *self._scale(f"{name}_read", scale, zero)], name)
+    def _dequantise(self, quantised: str, name: str, scale_name: str, scale: float, zero: int) -> None:
+        self.node("DequantizeLinear", [quantised, *self._scale(scale_name, scale, zero)], name)
         self.scales[name] = scale
 
     def _scale(self, name: str, scale: float, zero: int) -> list[str]:
+        """Constants: scale and zero point."""
         return [
             self.constant(f"{name}_scale", np.array(scale, np.float32)),
             self.constant(f"{name}_zero", np.array(zero, np.uint8)),
