@@ -77,6 +77,9 @@ def test_opsets(build, inputs, session, tmp_path, opset):
     (logits,) = session(tmp_path / "x.onnx").run(None, {"input": x.numpy()})
     with torch.no_grad():
         assert relative_error(torch.from_numpy(logits), model(x)) <= 1e-4
+    export_onnx(model, tmp_path / "x.onnx", (32, 32), opset=opset, calibration=[x])
+    (logits,) = session(tmp_path / "x.onnx").run(None, {"input": x.numpy()})
+    assert np.isfinite(logits).all()
 
 
 def test_opsets_out_of_range(build, tmp_path):

@@ -15,12 +15,11 @@ from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, ImageDataset, default_workers, evaluation_batches
 from trevsnn.data.splitting import Subset
 from trevsnn.deployment import compare, export_nir, export_onnx, export_program, export_safetensors
-from trevsnn.deployment.export import require_package
+from trevsnn.deployment.export import SpikeOp, require_package
 from trevsnn.training import RunFolder
 from trevsnn.training.config import Whole
 
 Format = Literal["onnx", "torch-export", "safetensors", "nir"]
-SpikeOp = Literal["comparison", "hard-sigmoid"]
 
 _ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": "-folded.safetensors", "nir": ".nir"}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +15,7 @@ from trevsnn.files import atomic_path
 from trevsnn.models import WeightsInfo, fold, save_weights
 from trevsnn.models.network import TRevSNN
 
-if TYPE_CHECKING:
-    from trevsnn.deployment.onnx_graph import SpikeOp
+SpikeOp = Literal["comparison", "hard-sigmoid"]
 
 METADATA_FILE = "metadata.json"
 """Inside a file of torch.export."""
@@ -29,7 +28,7 @@ def export_onnx(
     info: WeightsInfo | None = None,
     *,
     opset: int | None = None,
-    spike_op: "SpikeOp" = "comparison",
+    spike_op: SpikeOp = "comparison",
     calibration: Iterable[Tensor] | None = None,
     also: Sequence[str] = (),
 ) -> None:

@@ -28,6 +28,7 @@ from trevsnn.neurons import THRESHOLD
 
 Ranges = Mapping[str, tuple[float, float]]
 
+_SPIKE = 1.0  # scale of spikes that are 0 or 1
 _LEVELS = 255  # of uint8, without 0
 _LARGEST_BIAS = 2**30  # of int32, with room for the sum that it is added to
 
@@ -57,21 +58,23 @@ class Int8Graph(OnnxGraph):
         threshold = self.constant("threshold", np.array(THRESHOLD, np.float32))
         fires = self.node("GreaterOrEqual", [membrane, threshold], f"{name}_bool")
         quantised = self.node("Cast", [fires], f"{name}_uint8", to=onnx.TensorProto.UINT8)
-        self._dequantise(quantised, name, "spikes", 1.0, 0)
+        self._dequantise(quantised, name, "spikes", _SPIKE, 0)
 
     def _quantised(self, conv: Convolve) -> None:
         spikes, source = self.thresholded.get(conv.name), self.scales[conv.input]
-        full_range = source != 1.0 and conv.groups == 1
+        full_range = source != _SPIKE and conv.groups == 1
         bias = conv.bias.astype(np.float64) - (THRESHOLD if spikes else 0)
         weight_scale = np.abs(conv.weight).max((1, 2, 3)) / (63 if full_range else 127)
-        weight_scale = np.maximum(weight_scale, np.abs(bias) / (source * _LARGEST_BIAS))
+        smallest = np.abs(bias) / (source * _LARGEST_BIAS)
+        shared = (weight_scale >= smallest).all()  # else the scale is this operation's own
+        weight_scale = np.maximum(weight_scale, smallest)
         weight_scale = np.where(weight_scale > 0, weight_scale, 1).astype(np.float32)
         weight = np.rint(conv.weight / weight_scale.reshape(-1, 1, 1, 1)).astype(np.int8)
         unit = np.float32(source) * weight_scale  # of the sums of integers, per channel
         bias = np.rint(bias / unit) + bool(spikes)  # a potential at the threshold spikes
         inputs = [
             conv.input,
-            self._constant_dequantised(f"{conv.parameters}_weight", weight, weight_scale),
+            self._constant_dequantised(f"{conv.parameters if shared else conv.name}_weight", weight, weight_scale),
             self._constant_dequantised(f"{conv.name}_bias", bias.astype(np.int32), unit),
         ]
         output = self.node("Conv", inputs, f"{conv.name}_float", **convolution_attributes(conv))

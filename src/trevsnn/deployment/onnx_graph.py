@@ -11,12 +11,13 @@ beyond is clamped. In another precision it is not, so the comparison is the defa
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from trevsnn.deployment.export import SpikeOp
 from trevsnn.deployment.plan import (
     INPUT,
     OUTPUT,
@@ -35,8 +36,6 @@ from trevsnn.deployment.plan import (
     Surround,
 )
 from trevsnn.neurons import THRESHOLD
-
-SpikeOp = Literal["comparison", "hard-sigmoid"]
 
 OLDEST_OPSET = 13
 """The first that quantises per channel."""
