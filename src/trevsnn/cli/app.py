@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from trevsnn import __version__
 from trevsnn.cli.convert import convert
 from trevsnn.cli.eval import evaluate_run
+from trevsnn.cli.export import export_run
 from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
@@ -43,6 +44,7 @@ app.command(recipes)
 app.command(models)
 app.command(memory)
 app.command(convert)
+app.command(export_run, name="export")
 
 
 def _failed(message: str) -> int:
