@@ -8,10 +8,10 @@ import torch
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
-from trevsnn.cli.weights import load_trained
-from trevsnn.data import BadImages, default_workers, evaluation_batches, load_dataset
+from trevsnn.cli.weights import load_test_data, load_trained
+from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
-from trevsnn.training import RunFolder, TrainConfig, choose_device, evaluate
+from trevsnn.training import choose_device, evaluate
 from trevsnn.training.config import Device, Whole
 
 
@@ -41,24 +41,7 @@ def evaluate_run(
     """
     check_json(json)
     trained = load_trained(run, choose_device(device))
-    if trained.info.dataset is None:
-        raise ValueError(
-            f"{str(trained.file)!r} does not say which dataset it was trained on; give a run of `trevsnn train`"
-        )
-    folder = RunFolder(trained.file.parent)
-    config = TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
-    if data is not None and val_split is None and config.val_split is not None:
-        raise ValueError(
-            f"the run was tested on a share of its images; give --val-split {config.val_split} for the same share of "
-            f"{str(data)!r}, or 1 for all"
-        )
-    val_split = config.val_split if val_split is None else val_split
-    dataset = load_dataset(trained.info.dataset, data or config.data, None if val_split == 1 else val_split)
-    if trained.info.class_names not in (None, dataset.class_names):
-        raise ValueError(
-            f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "
-            f"{len(dataset.class_names)}, {dataset.class_names[0]!r} the first"
-        )
+    dataset = load_test_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
     batches, bad = evaluation_batches(dataset.test, trained.preprocessing, workers=workers), BadImages(skip_bad_images)
     if shuffle_frames:
