@@ -78,10 +78,8 @@ def _chain_costs(chain: Chain) -> list[LayerCost]:
     merged = as_one.energy < total(unmerged).energy
     strict = [as_one, *[Cost()] * len(others)] if merged else unmerged
     published = [Cost(layer.macs) if rate is None else Cost(0, rate * layer.macs) for layer in chain.layers]
-    return [
-        LayerCost(layer, rate, *costs, merged)
-        for layer, *costs in zip(chain.layers, published, strict, unmerged, strict=True)
-    ]
+    layers = zip(chain.layers, published, strict, unmerged, strict=True)
+    return [LayerCost(layer, rate, as_published, here, alone, merged) for layer, as_published, here, alone in layers]
 
 
 def _cost(operations: float, binary: bool) -> Cost:

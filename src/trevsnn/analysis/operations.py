@@ -41,7 +41,7 @@ class Layer:
     binary: bool
     """Whether all inputs were spikes, 0 or 1."""
     firing_rate: float | None
-    """Share of inputs that were spikes, mean over images; for the head, which receives means of spikes, their mean. None
+    """Share of inputs that were spikes, mean over images; of the head, which receives means of spikes, their mean; None
     where the input is neither."""
     silent: float | None
     """Share of inputs that were 0 in every image; None where they are no spikes, or nothing was run."""
@@ -203,10 +203,10 @@ def _recording(model: TRevSNN) -> Iterator[dict[_Place, _Received]]:
     received: dict[_Place, _Received] = {}
     here, handles = _Place(), []
 
-    def enter(**where: int | None) -> Callable[..., None]:
+    def enter(place: _Place) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             nonlocal here
-            here = _Place(**where)
+            here = place
 
         return hook
 
@@ -223,13 +223,13 @@ def _recording(model: TRevSNN) -> Iterator[dict[_Place, _Received]]:
     def listen(module: nn.Module, hook: Callable[..., None]) -> None:
         handles.append(module.register_forward_pre_hook(hook))
 
-    listen(model, enter())
-    listen(model.head, enter())
+    listen(model, enter(_Place()))
+    listen(model.head, enter(_Place()))
     for step, row in enumerate(model.grid.cells):
         for level, cell in enumerate(row):  # type: ignore[arg-type]
-            listen(cell, enter(step=step, level=level))
+            listen(cell, enter(_Place(step=step, level=level)))
             for block, module in enumerate(cell.blocks):
-                listen(module, enter(step=step, level=level, block=block))
+                listen(module, enter(_Place(step=step, level=level, block=block)))
     for conv, name in _named_layers(model).items():
         listen(conv, record(name))
     try:
@@ -263,9 +263,7 @@ def _first_of_pair(place: _Place) -> _Place | None:
     return replace(place, name=_SECOND[place.name]) if place.name in _SECOND else None
 
 
-def _chains(
-    received: dict[_Place, _Received], images: int, linear: bool, assumed: bool = False
-) -> tuple[Chain, ...]:
+def _chains(received: dict[_Place, _Received], images: int, linear: bool, assumed: bool = False) -> tuple[Chain, ...]:
     chains: dict[_Place, Chain] = {}
     for place, record in received.items():
         layer, first = record.layer(place, images, assumed), _first_of_pair(place)
