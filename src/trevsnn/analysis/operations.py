@@ -109,6 +109,8 @@ def measure_operations(model: TRevSNN, batches: Iterable[Batch], bad: BadImages 
 def assume_operations(model: TRevSNN, input_size: tuple[int, int, int], firing_rate: float) -> Operations:
     """As if every neuron of the network fired at one rate and no other input were 0; only shapes are run.
 
+    The border that a folded stem adds to the image counts as image here.
+
     Args:
         model: the network, folded or not.
         input_size: (in_chans, H, W).
@@ -125,7 +127,7 @@ def assume_operations(model: TRevSNN, input_size: tuple[int, int, int], firing_r
     """
     if not 0 <= firing_rate <= 1:
         raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
-    shapes = copy.deepcopy(model).to("meta").eval()
+    shapes = copy.deepcopy(model).to("meta", torch.float32).eval()
     with torch.inference_mode(), _recording(shapes) as received:
         shapes(torch.empty(model.config.input_shape(1, *input_size[1:]), device="meta"))
     for place, record in received.items():
