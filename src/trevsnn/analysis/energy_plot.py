@@ -27,12 +27,15 @@ def plot_over_time(points: Sequence[CostOverTime], model: str, title: str, path:
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.subplots()
     steps = [point.timesteps for point in points]
+    unit, scale = ("mJ", 1e9) if max(point.published for point in points) >= 1e8 else ("µJ", 1e6)
     for field, label, line, colour in _CURVES:
-        values = [getattr(point, field) / 1e9 for point in points]
+        values = [getattr(point, field) / scale for point in points]
         axes.plot(steps, values, line, color=colour, label=label.format(model=model))
-        axes.annotate(f"{values[-1]:.3g} mJ", (steps[-1], values[-1]), (0, 7), textcoords="offset points", ha="center")
+        axes.annotate(
+            f"{values[-1]:.3g} {unit}", (steps[-1], values[-1]), (0, 7), textcoords="offset points", ha="center"
+        )
     axes.set_xticks(steps)
-    axes.set(xlabel="timesteps T", ylabel="mJ per image")
+    axes.set(xlabel="timesteps T", ylabel=f"{unit} per image")
     axes.set_title(title, fontsize=10)
     axes.margins(x=0.06)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.15)

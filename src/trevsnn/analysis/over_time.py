@@ -9,7 +9,7 @@ the first. The image is directly encoded: the first convolution makes multiply-a
 sees the same image (counted per step it would cost more). All other layers accumulate at each step, at the same firing
 rate as the T-RevSNN; shortcuts, too, which is where MS-ResNet adds membrane potentials.
 
-Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learning", 2021 (MS-ResNet).
+Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learning", IEEE TNNLS 2024 (MS-ResNet).
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,8 @@ class CostOverTime:
     resnet_macs: int
     """Of the spiking ResNet-34, all steps, every spike counted as if it were a number."""
     resnet: float
-    """Its pJ, which are the same by both conventions."""
+    """Its pJ, by the published convention. The strict one would leave out no more than the padding: all its layers but
+    the first receive spikes."""
 
 
 def cost_over_time(

@@ -109,7 +109,7 @@ def energy(
     costs = layer_costs(operations)
     _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
     if over_time or plot is not None:
-        _report_over_time(network, trained, mean_firing_rate(costs), plot, json)
+        _report_over_time(trained, mean_firing_rate(costs), plot, json)
     else:
         _report_layers(costs, json)
     for message in sorted(bad.known):
@@ -157,7 +157,7 @@ def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
     _show(rows, "µJ", except_for=("published_macs", *["silent"] * all(row["silent"] is None for row in rows)))
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
-    unit = "mJ" if everything["published_energy"] >= 0.1 * UNITS["mJ"] else "µJ"
+    unit = _unit(everything["published_energy"])
     _show([*sums, everything], unit, except_for=("step", "level", "block", "silent"))
 
     def written(cost: Cost) -> str:
@@ -171,21 +171,22 @@ def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
     _say(f"strict: {written(total(cost.strict for cost in costs))}, or {written(unmerged)} with no layers merged")
 
 
-def _report_over_time(network: str, trained: Trained, rate: float, plot: Path | None, json: Path | None) -> None:
+def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Path | None) -> None:
     config, size = trained.model.config, trained.preprocessing.input_size
     points = cost_over_time(config, size, rate)
     rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
     write_json(rows, json)
+    unit = _unit(max(point.published for point in points))
+    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), UNITS[unit])
     columns = {
         "timesteps": "T",
         "macs": "MACs (M)",
-        "fusion_share": "fusion's share",
-        "published": "published, mJ",
-        "strict": "strict, mJ",
-        "resnet_macs": "spiking ResNet-34: MACs (M)",
-        "resnet": "mJ",
+        "fusion_share": "of these fusion",
+        "published": f"published {unit}",
+        "strict": f"strict {unit}",
+        "resnet_macs": "spiking ResNet-34 MACs (M)",
+        "resnet": f"spiking ResNet-34 {unit}",
     }
-    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), UNITS["mJ"])
     show_table([row | {name: f"{row[name] / by:,.3f}" for name, by in scales.items()} for row in rows], columns)
     blocks = sum(config.blocks_per_cell)
     _say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
@@ -193,7 +194,7 @@ def _report_over_time(network: str, trained: Trained, rate: float, plot: Path | 
     if plot is not None:
         from trevsnn.analysis.energy_plot import plot_over_time  # matplotlib is slow to import
 
-        title = f"inference of one image, {size[1]} x {size[2]}, mean firing rate {rate:.1%}"
+        title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
         plot_over_time(points, trained.info.model, title, plot)
 
 
@@ -241,6 +242,11 @@ def _show(rows: Sequence[dict[str, Any]], unit: str, except_for: Sequence[str]) 
         for row in rows
     ]
     show_table(shown, columns)
+
+
+def _unit(energy: float) -> str:
+    """For energies up to this one (pJ)."""
+    return "mJ" if energy >= 0.1 * UNITS["mJ"] else "µJ"
 
 
 def _say(line: str) -> None:
