@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trevsnn import create_model
-from trevsnn.analysis.energy import Cost, layer_costs, mean_firing_rate, total
+from trevsnn.analysis.energy import Cost, layer_costs, mean_firing_rate, total, unit_of
 from trevsnn.analysis.operations import Chain, Layer, Operations, assume_operations, measure_operations
 
 MILLIJOULE = 1e9
@@ -33,6 +33,10 @@ def pair(merged):
 def test_an_operation_has_its_energy():
     assert Cost(10, 100).energy == pytest.approx(10 * 4.6 + 100 * 0.9)
     assert total([Cost(1, 2), Cost(3, 4)]) == Cost(4, 6)
+
+
+def test_units_follow_the_size():
+    assert [unit_of(energy) for energy in (2.8e9, 1e8, 7e6)] == [("mJ", 1e9), ("mJ", 1e9), ("µJ", 1e6)]
 
 
 def test_published_counts_the_rate_of_the_spikes_that_enter_the_chain():

@@ -72,6 +72,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("energy trevsnn_digits --data nowhere", "nowhere' does not exist"),
         ("energy trevsnn_dvs --firing-rate 0.1 --over-time", "frames=True"),
         ("energy trevsnn_digits --firing-rate 0.1 --plot nowhere/x.png", "'nowhere' does not exist"),
+        ("energy trevsnn_digits --firing-rate 0.1 --plot x.png --fold", "fold=True is for the table of layers"),
         ("energy .", "is not a run folder"),
         ("train digits --json nowhere/x.json", "'nowhere' does not exist"),
         ("train digits --resume nowhere", "'nowhere' does not exist"),

@@ -64,6 +64,11 @@ def total(costs: Iterable[Cost]) -> Cost:
     return sum(costs, start=Cost())
 
 
+def unit_of(energy: float) -> tuple[str, float]:
+    """The unit for energies up to this one (pJ), and how many pJ it is."""
+    return ("mJ", 1e9) if energy >= 1e8 else ("µJ", 1e6)
+
+
 def mean_firing_rate(costs: Iterable[LayerCost]) -> float:
     """The one rate of all layers that gives the same published energy."""
     driven = [cost for cost in costs if cost.firing_rate is not None]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 
-from trevsnn.analysis.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total
+from trevsnn.analysis.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total, unit_of
 from trevsnn.analysis.operations import assume_operations, measure_operations
 from trevsnn.analysis.over_time import cost_over_time
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
@@ -31,8 +31,6 @@ from trevsnn.training import choose_device
 from trevsnn.training.config import Device, Whole
 
 IMAGES = 256
-UNITS = {"µJ": 1e6, "mJ": 1e9}
-"""In pJ."""
 _COLUMNS = {
     "step": "step",
     "level": "level",
@@ -48,6 +46,7 @@ _COLUMNS = {
     "strict_accumulates": "strict ACs (M)",
     "strict_energy": "strict",
     "merged": "",
+    "unmerged_energy": "strict, none merged",
 }
 
 
@@ -84,12 +83,15 @@ def energy(
         fold: Count the network as it is deployed, the linear layers of its stem and head merged.
         over_time: Show the cost at T = 1, 2, 4 and 8 with the number of blocks fixed, next to a spiking ResNet-34 at
             the same mean firing rate.
-        plot: Draw that to this PNG file.
+        plot: Draw that, too, to this PNG file.
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write the table to this file, energy in pJ.
     """
     check_json(json)
     check_file(plot, "plot file")
+    over_time = over_time or plot is not None
+    if fold and over_time:
+        raise ValueError("fold=True is for the table of layers; leave --over-time and --plot out")
     trained = _open(network, choose_device(device))
     size = trained.preprocessing.input_size
     model, bad = trained.model.fold() if fold else trained.model, BadImages(skip_bad_images)
@@ -108,7 +110,7 @@ def energy(
         raise ValueError(f"firing_rate={firing_rate} is assumed and no image is run; leave the options of images out")
     costs = layer_costs(operations)
     _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
-    if over_time or plot is not None:
+    if over_time:
         _report_over_time(trained, mean_firing_rate(costs), plot, json)
     else:
         _report_layers(costs, json)
@@ -154,21 +156,16 @@ def _spread(samples: Samples, images: int) -> Samples:
 def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
     rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
     write_json([*rows, everything], json)
-    _show(rows, "µJ", except_for=("published_macs", *["silent"] * all(row["silent"] is None for row in rows)))
+    measured = any(row["silent"] is not None for row in rows)
+    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *[] if measured else ["silent"]))
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
-    unit = _unit(everything["published_energy"])
-    _show([*sums, everything], unit, except_for=("step", "level", "block", "silent"))
-
-    def written(cost: Cost) -> str:
-        return f"{cost.energy / UNITS[unit]:,.3f} {unit}"
-
-    macs = total(cost.published for cost in costs if cost.firing_rate is None)
-    driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None))
+    unit, scale = unit_of(everything["published_energy"])
+    _show([*sums, everything], (unit, scale), except_for=("step", "level", "block", "silent"))
+    macs = total(cost.published for cost in costs if cost.firing_rate is None).energy / scale
+    driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None)).energy / scale
     rate = mean_firing_rate(costs)
-    _say(f"published: {written(macs)} of MACs + {written(driven)} x the mean firing rate, {rate:.2%}")
-    unmerged = total(cost.unmerged for cost in costs)
-    _say(f"strict: {written(total(cost.strict for cost in costs))}, or {written(unmerged)} with no layers merged")
+    _say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
 
 
 def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Path | None) -> None:
@@ -176,8 +173,8 @@ def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Pa
     points = cost_over_time(config, size, rate)
     rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
     write_json(rows, json)
-    unit = _unit(max(point.published for point in points))
-    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), UNITS[unit])
+    unit, scale = unit_of(max(point.published for point in points))
+    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), scale)
     columns = {
         "timesteps": "T",
         "macs": "MACs (M)",
@@ -200,9 +197,16 @@ def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Pa
 
 def _row(cost: LayerCost) -> dict[str, Any]:
     layer = cost.layer
-    place = {"step": layer.step, "level": layer.level, "block": layer.block, "layer": layer.name}
-    silent = {"firing_rate": cost.firing_rate, "silent": layer.silent}
-    return place | {"macs": layer.macs} | silent | _costs(cost.published, cost.strict) | {"merged": cost.merged}
+    return {
+        "step": layer.step,
+        "level": layer.level,
+        "block": layer.block,
+        "layer": layer.name,
+        "macs": layer.macs,
+        "firing_rate": cost.firing_rate,
+        "silent": layer.silent,
+        **_sums([cost]),
+    }
 
 
 def _sum(name: str, costs: Sequence[LayerCost]) -> dict[str, Any]:
@@ -212,27 +216,27 @@ def _sum(name: str, costs: Sequence[LayerCost]) -> dict[str, Any]:
         "layer": name,
         "macs": sum(cost.layer.macs for cost in costs),
         "firing_rate": mean_firing_rate(driven) if driven else None,
-        "silent": None,
-        **_costs(total(cost.published for cost in costs), total(cost.strict for cost in costs)),
-        "merged": all(cost.merged for cost in costs),
+        **_sums(costs),
     }
 
 
-def _costs(published: Cost, strict: Cost) -> dict[str, float]:
+def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
+    sums = {"published": total(c.published for c in costs), "strict": total(c.strict for c in costs)}
+    parts = ("macs", "accumulates", "energy")
     return {
-        f"{name}_{part}": getattr(cost, part)
-        for name, cost in (("published", published), ("strict", strict))
-        for part in ("macs", "accumulates", "energy")
+        **{f"{name}_{part}": getattr(cost, part) for name, cost in sums.items() for part in parts},
+        "merged": all(cost.merged for cost in costs),
+        "unmerged_energy": total(cost.unmerged for cost in costs).energy,
     }
 
 
-def _show(rows: Sequence[dict[str, Any]], unit: str, except_for: Sequence[str]) -> None:
-    """As a table: operations in millions, energy in this unit."""
+def _show(rows: Sequence[dict[str, Any]], unit: tuple[str, float], except_for: Sequence[str]) -> None:
+    """As a table: operations in millions, energy in a unit of so many pJ."""
     columns = {name: heading for name, heading in _COLUMNS.items() if name not in except_for}
     scales: dict[str, float] = {}
     for name in columns:
         if name.endswith("energy"):
-            columns[name], scales[name] = f"{columns[name]} {unit}", UNITS[unit]
+            columns[name], scales[name] = f"{columns[name]} {unit[0]}", unit[1]
         elif name.endswith(("macs", "accumulates")):
             scales[name] = 1e6
     shown = [
@@ -242,11 +246,6 @@ def _show(rows: Sequence[dict[str, Any]], unit: str, except_for: Sequence[str]) 
         for row in rows
     ]
     show_table(shown, columns)
-
-
-def _unit(energy: float) -> str:
-    """For energies up to this one (pJ)."""
-    return "mJ" if energy >= 0.1 * UNITS["mJ"] else "µJ"
 
 
 def _say(line: str) -> None:
