@@ -156,8 +156,8 @@ def _spread(samples: Samples, images: int) -> Samples:
 def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
     rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
     write_json([*rows, everything], json)
-    measured = any(row["silent"] is not None for row in rows)
-    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *[] if measured else ["silent"]))
+    unknown = ["silent"] if all(row["silent"] is None for row in rows) else []
+    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *unknown))
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
     unit, scale = unit_of(everything["published_energy"])
@@ -211,11 +211,11 @@ def _row(cost: LayerCost) -> dict[str, Any]:
 
 def _sum(name: str, costs: Sequence[LayerCost]) -> dict[str, Any]:
     """A row for several layers together."""
-    driven = [cost for cost in costs if cost.firing_rate is not None]
+    driven = any(cost.firing_rate is not None for cost in costs)
     return {
         "layer": name,
         "macs": sum(cost.layer.macs for cost in costs),
-        "firing_rate": mean_firing_rate(driven) if driven else None,
+        "firing_rate": mean_firing_rate(costs) if driven else None,
         **_sums(costs),
     }
 
