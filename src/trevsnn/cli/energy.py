@@ -46,7 +46,7 @@ _COLUMNS = {
     "strict_accumulates": "strict ACs (M)",
     "strict_energy": "strict",
     "merged": "",
-    "unmerged_energy": "strict, none merged",
+    "unmerged_energy": "strict unmerged",
 }
 
 
