@@ -150,13 +150,13 @@ class _Received:
 
     def __init__(self, conv: nn.Conv2d, x: Tensor):
         self.conv, self.size = conv, x.shape[1:]
-        self.nonzero = torch.zeros(self.size, dtype=torch.int64, device=x.device)
+        self.nonzero = torch.zeros(self.size, dtype=torch.int32, device=x.device)
         self.sum = torch.zeros((), dtype=torch.float64, device=x.device)
         self.others = torch.zeros((), dtype=torch.int64, device=x.device)
 
     def add(self, x: Tensor) -> None:
         """A batch, or a slice of one, (N, C, H, W)."""
-        self.nonzero += (x != 0).sum(0)
+        self.nonzero += (x != 0).sum(0, dtype=torch.int32)
         self.sum += x.sum(dtype=torch.float64)
         self.others += ((x != 0) & (x != 1)).sum()
 

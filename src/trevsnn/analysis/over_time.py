@@ -7,7 +7,7 @@ at every step.
 The spiking ResNet is MS-ResNet-34's shape: torchvision's resnet34 with a spiking neuron before each convolution but
 the first. The image is directly encoded: the first convolution makes multiply-accumulates of it, once, as every step
 sees the same image (counted per step it would cost more). All other layers accumulate at each step, at the same firing
-rate as the T-RevSNN; shortcuts, too, which is where MS-ResNet adds membrane potentials.
+rate as the T-RevSNN, the convolutions of its shortcuts and the classifier included.
 
 Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learning", IEEE TNNLS 2024 (MS-ResNet).
 """
