@@ -18,8 +18,9 @@ format: $(BIN)/.developer
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-memory: $(BIN)/.installed  ## the README's table and picture of training memory (ten minutes)
+memory: $(BIN)/.installed  ## the tables and pictures of training memory in README and docs/events.md (15 minutes)
 	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_small --budget 24GB --plot docs/images/memory.png
+	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_dvs --batch 8 --plot docs/images/memory_dvs.png --plot-timesteps 8 16 32
 
 benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
 	$(BIN)/pip install --quiet --group benchmarks

@@ -7,27 +7,34 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
     """A temporary name next to `path`; what was written under it becomes `path` when the block ends well.
 
     A link is followed; a device or a pipe, which cannot be replaced, is written to directly.
+
+    Args:
+        path: the file to write.
+        shared: several processes may write it at once, the last of them for good. It is not waited for the disk then,
+            so the file may be lost or damaged when power is: for what can be made anew.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():
         yield path
         return
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp" if shared else f".{path.name}.tmp")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers make files for their owner only
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if not shared:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if not shared:
+        _sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -150,15 +150,23 @@ def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, monkeypatch, qu
     run = tmp_path / "run"
     code, text, error = trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)
     assert code == 0, error
-    assert "trevsnn predict" not in text, "it has no image to predict"
+    assert f"trevsnn predict {run} {run / 'samples' / '0.npz'}" in text
     assert trevsnn("train", "events", "--resume", run)[0] == 0
     code, text, error = trevsnn("eval", run)
     assert code == 0, error
     assert "events/digits" in text
     assert trevsnn("eval", run, "--shuffle-frames")[0] == 0
-    code, _, error = trevsnn("predict", run, tmp_path / "x.png")
-    assert code == 2
-    assert "of recordings of an event camera" in error
+    code, text, error = trevsnn("predict", run, run / "samples" / "0.npz")
+    assert code == 0, error
+    assert "0.npz" in text
+    (tmp_path / "x.png").touch()
+    for tokens, message in (
+        (["x.png"], "x.png' is no recording: its name must end in .aedat, "),
+        (["x.png", "--invert"], "invert=True is for images"),
+    ):
+        code, _, error = trevsnn("predict", run, tmp_path / tokens[0], *tokens[1:])
+        assert code == 2
+        assert message in error
 
 
 @pytest.mark.slow
@@ -188,10 +196,10 @@ def test_convert_writes_a_weights_file(trevsnn, tmp_path):
     torch.testing.assert_close(converted(images), model(images))
 
 
-def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path, monkeypatch):
-    monkeypatch.setattr("trevsnn.cli.memory.PLOTTED_TIMESTEPS", (1, 2))
+def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path):
     table, picture = tmp_path / "memory.json", tmp_path / "memory.png"
     options = ["--batch", "4", "--resolution", "16", "--timesteps", "2", "--device", "cpu", "--budget", "64MB"]
+    options += ["--plot-timesteps", "1", "2"]
     code, text, _ = trevsnn("memory", "trevsnn_digits", *options, "--json", table, "--plot", picture)
     assert code == 0
     rows = {row["memory"]: row for row in json.loads(table.read_text())}

@@ -7,6 +7,7 @@ from PIL import Image
 from timm.data import create_transform
 
 from trevsnn.data import Augmentation, Preprocessing
+from trevsnn.data.augmentation import RandomRoll
 from trevsnn.data.seeding import random_state
 
 COLOUR = Preprocessing(input_size=(3, 32, 32), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
@@ -16,6 +17,7 @@ OTHER = {
     "hflip": 1.0,
     "rotation": 45.0,
     "shift": 0.3,
+    "roll": 0.3,
     "zoom": 0.5,
     "shear": 30.0,
     "auto_augment": "rand-m9-mstd0.5-inc1",
@@ -69,6 +71,19 @@ def test_published_augmentation_is_timms(picture):
             expected = theirs(picture)
         with random_state(key):
             assert torch.equal(ours.transform(COLOUR)(picture), expected)
+
+
+def test_roll_loses_nothing():
+    image = torch.arange(2 * 3 * 10 * 20.0).reshape(2, 3, 10, 20)
+    found = set()
+    for seed in range(100):
+        with random_state(seed):
+            rolled = RandomRoll(0.2)(image)
+        down, right = (int(x) for x in (rolled == image[0, 0, 0, 0]).nonzero()[0][-2:])
+        found.add(((down + 5) % 10 - 5, (right + 10) % 20 - 10))
+        assert torch.equal(rolled, image.roll((down, right), (-2, -1)))
+    assert {min(x) for x in zip(*found, strict=True)} == {-2, -4}
+    assert {max(x) for x in zip(*found, strict=True)} == {2, 4}
 
 
 def test_shift_enters_black():

@@ -99,7 +99,7 @@ def test_only_images_to_test_on(folder):
             lambda root: (root / "val" / "foo").rename(root / "val" / "zoo"),
             "only to train on: foo; only to test on: zoo",
         ),
-        (lambda root: (root / "train" / "empty").mkdir(), r"empty' holds no image \(\.jpg"),
+        (lambda root: (root / "train" / "empty").mkdir(), r"empty' holds no file of the right kind \(\.jpg"),
         (lambda root: (root / "val").rename(root.parent / "val"), r"has train/ but no val/; .*--val-split 0\.1"),
         (lambda root: (root / "val" / "x.tar").touch(), "use `webdataset`"),
     ],

@@ -2,12 +2,15 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from helpers import assert_same_gradients, excite, gradients
 from torch import nn
 
 from trevsnn import StreamingClassifier, create_model, temporal_efficient_training_loss
+from trevsnn.data import FramePreprocessing
+from trevsnn.data.events import Events
 from trevsnn.models import TRevSNN, count_macs
 from trevsnn.models.network import Stem
 
@@ -144,6 +147,26 @@ def test_streaming_ends_with_the_logits_of_the_clip(folded):
     assert all(not torch.equal(a, b) for a, b in pairwise(logits))
     classify.reset()
     assert torch.equal(classify(x[0]), logits[0])
+
+
+def test_streaming_of_raw_events_by_windows():
+    """Windows of a recording one by one give what its frames by time do."""
+    preprocessing = FramePreprocessing(input_size=(2, 32, 32), sensor_size=(64, 64), timesteps=4, split_by="time")
+    generator = np.random.default_rng(0)
+    t = np.sort(np.r_[0, generator.integers(0, 4000, 998), 4000])
+    events = Events(t + 77, *(generator.integers(0, limit, 1000) for limit in (64, 64, 2)))
+    model, duration = build(timesteps=4).eval(), 1000
+    classify = StreamingClassifier(model, preprocessing.frame)
+    *windows, last = events.windows(duration)
+    assert (len(windows), len(last)) == (4, 1), "the last event is the end of the last frame"
+    windows[3] = events.between(77 + 3 * duration, 77 + 4 * duration + 1)
+    logits = [classify(window) for window in windows]
+    clip = preprocessing.transform()(events).unsqueeze(1)
+    torch.testing.assert_close(logits[-1], model(clip), rtol=1e-6, atol=1e-6)
+    classify.reset()
+    assert classify(events[:0]).isfinite().all(), "a window may be empty"
+    with pytest.raises(ValueError, match="x from 64 to 64 do not fit a sensor of 64 x 64"):
+        classify(Events(*np.array([[1], [64], [0], [0]])))
 
 
 def test_streaming_is_saved_and_goes_on_elsewhere(tmp_path):

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from trevsnn.data import ImageDataset, PixelSamples, load_dataset
+from trevsnn.data import LabelledData, PixelSamples, load_dataset
 
 
 @pytest.fixture(scope="session")
-def few_digits() -> ImageDataset:
+def few_digits() -> LabelledData:
     """48 images to train on, all 360 to test."""
     dataset = load_dataset("digits")
     parts = {

@@ -3,11 +3,13 @@
 import io
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
-from trevsnn.data import FramePreprocessing, ImageDataset, PixelSamples, evaluation_batches, load_dataset
+from trevsnn.data import FramePreprocessing, LabelledData, PixelSamples, evaluation_batches, load_dataset
+from trevsnn.data.events import read_recording
 from trevsnn.data.events.datasets import RecordedSamples
 from trevsnn.data.events.digits import SIZE, record_digits
 from trevsnn.models import load_weights
@@ -21,7 +23,7 @@ CONFIG = TrainConfig(
 
 
 @pytest.fixture(scope="module")
-def recordings() -> ImageDataset:
+def recordings() -> LabelledData:
     """48 digits to train on and 20 to test."""
     pictures = load_dataset("digits")
     parts = {}
@@ -29,7 +31,7 @@ def recordings() -> ImageDataset:
         few = PixelSamples(samples.pixels[:count], samples.labels[:count])
         parts[name] = RecordedSamples(record_digits(few), few.labels)
     preprocessing = FramePreprocessing(input_size=(2, *SIZE), sensor_size=SIZE)
-    return ImageDataset(
+    return LabelledData(
         name="events/digits",
         class_names=pictures.class_names,
         model="trevsnn_dvs",
@@ -60,7 +62,11 @@ def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
     result = evaluate(model, evaluation_batches(recordings.test, preprocessing))
     assert result.accuracy == row["test_accuracy"]
     assert result.images == 20
-    assert not any(run.samples.iterdir())
+    samples = sorted(run.samples.iterdir())
+    assert [path.name for path in samples] == [f"{digit}.npz" for digit in range(8) if digit in recordings.test.labels]
+    first = recordings.test.open(int(np.flatnonzero(recordings.test.labels == int(samples[0].stem))[0]), 2)
+    assert all(map(np.array_equal, read_recording(samples[0]).columns(), first.columns()))
+    assert run.confusion.stat().st_size > 1000
 
 
 def test_interrupted_run_goes_on_exactly(tmp_path, recordings):

@@ -52,6 +52,7 @@ OTHER = {
     "hflip": 0.5,
     "rotation": 20.0,
     "shift": 0.2,
+    "roll": 0.2,
     "zoom": 0.2,
     "shear": 20.0,
     "auto_augment": "rand-m9-mstd0.5-inc1",
@@ -68,8 +69,8 @@ OF_OTHERS = {
 }
 """Fields that matter only together with others: another value, and these others."""
 ELSEWHERE = {
-    "channels_last", "checkpoint_minutes", "compile", "data", "device", "keep_checkpoints", "memory", "skip_bad_images",
-    "split_by", "stem_sharing", "val_split", "weights", "workers",
+    "cache", "channels_last", "checkpoint_minutes", "compile", "data", "device", "keep_checkpoints", "memory",
+    "sensor_size", "skip_bad_images", "split_by", "stem_sharing", "val_split", "weights", "workers",
 }  # fmt: skip
 """They decide on what, from what, where and how training runs, and have tests elsewhere."""
 

@@ -42,7 +42,10 @@ def test_the_published_recipe_to_the_letter():
 
 
 def test_names():
-    assert list_recipes() == ["cifar10", "digits", "event_digits", "finetune", "imagenet_small", "imagenet_tiny"]
+    assert list_recipes() == [
+        "cifar10", "cifar10dvs", "digits", "dvs128gesture", "event_digits", "finetune", "imagenet_small",
+        "imagenet_tiny", "nmnist",
+    ]  # fmt: skip
     with pytest.raises(ValueError, match="recipe 'imagenet_smal' is unknown; did you mean 'imagenet_small'"):
         read_recipe("imagenet_smal")
 
@@ -50,5 +53,6 @@ def test_names():
 def test_what_is_taken_by_default():
     assert default_recipe("digits") == "digits"
     assert default_recipe("cifar100") == "cifar10"
+    assert default_recipe("events/cifar10dvs") == "cifar10dvs"
     assert default_recipe("events/digits") == "event_digits"
     assert default_recipe("imagefolder") == default_recipe("webdataset") == "finetune"

@@ -17,6 +17,7 @@ from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
 from trevsnn.cli.recipes import recipes
 from trevsnn.cli.settings import settings_from_file
+from trevsnn.cli.show import show
 from trevsnn.cli.train import train_run
 from trevsnn.training import NonFiniteError, StoppedError
 from trevsnn.training.processes import PeerError
@@ -38,6 +39,7 @@ _train.default(train_run)
 app.command(_train)
 app.command(evaluate_run, name="eval")
 app.command(predict_images, name="predict", usage="Usage: trevsnn predict [OPTIONS] RUN IMAGES...\n")
+app.command(show)
 app.command(recipes)
 app.command(models)
 app.command(memory)

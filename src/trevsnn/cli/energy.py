@@ -17,7 +17,7 @@ from trevsnn.cli.weights import Trained, load_test_data, load_trained
 from trevsnn.data import (
     BadImages,
     FramePreprocessing,
-    ImageDataset,
+    LabelledData,
     Preprocessing,
     Samples,
     default_workers,
@@ -100,7 +100,8 @@ def energy(
         samples = _spread(dataset.test, IMAGES if images is None else images)
         workers = default_workers(dataset.in_memory) if workers is None else workers
         operations = measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers), bad)
-        about = f"{operations.images} of {len(dataset.test)} test images of {dataset.name}"
+        kind = "recordings" if model.config.frames else "images"
+        about = f"{operations.images} of {len(dataset.test)} test {kind} of {dataset.name}"
         if network in list_models():
             about += "; its weights are untrained, and a trained network fires otherwise"
     elif (data, val_split, images, workers, skip_bad_images) == (None, None, None, None, False):
@@ -135,7 +136,7 @@ def _open(network: str, device: torch.device) -> Trained:
     return Trained(Path(network), model, weights_info(network, model.config), preprocessing)
 
 
-def _load_data(network: str, trained: Trained, data: Path | None, val_split: float | None) -> ImageDataset:
+def _load_data(network: str, trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
     if network not in list_models():
         return load_test_data(trained, data, val_split)
     if trained.model.config.frames:

@@ -7,12 +7,13 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
-from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_test_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
 from trevsnn.training import choose_device, evaluate
 from trevsnn.training.config import Device, Whole
+from trevsnn.training.confusion_plot import plot_confusion
 
 
 def evaluate_run(
@@ -25,6 +26,7 @@ def evaluate_run(
     shuffle_frames: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     device: Device = "auto",
+    confusion: Path | None = None,
     json: JsonFile = None,
 ) -> None:
     """Print the accuracy of a run on the test images of its data set.
@@ -37,9 +39,11 @@ def evaluate_run(
         shuffle_frames: Show the frames of recordings in random order: what is lost is what their order tells.
         workers: Processes that read images; by default one per CPU core, at most 8.
         device: Where to compute; auto takes CUDA where there is a GPU.
+        confusion: Also draw the confusion matrix to this PNG file.
         json: Also write the table to this file.
     """
     check_json(json)
+    check_file(confusion, "confusion file")
     trained = load_trained(run, choose_device(device))
     dataset = load_test_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
@@ -49,10 +53,13 @@ def evaluate_run(
             raise ValueError("shuffle_frames=True is for recordings; images have no frames")
         batches = _shuffled(batches)
     result = evaluate(trained.model, batches, bad)
+    if confusion is not None:
+        plot_confusion(result.confusion, dataset.class_names, confusion)
     row = {
         "run": str(run),
         "model": trained.info.model,
         "dataset": dataset.name,
+        "split": dataset.split or "its own",
         "images": result.images,
         "test_loss": result.loss,
         "test_accuracy": result.accuracy,
@@ -63,6 +70,7 @@ def evaluate_run(
         "run": "run",
         "weights": "weights",
         "dataset": "data",
+        "split": "test split",
         "images": "images",
         "test_accuracy": "test accuracy",
     }
@@ -73,7 +81,8 @@ def evaluate_run(
 
 
 def _shuffled(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The frames of each batch in an order of its own, the same at every call."""
+    """The frames of each clip in an order of its own, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     for batch in batches:
-        yield batch._replace(images=batch.images[torch.randperm(len(batch.images), generator=generator)])
+        order = torch.rand(batch.images.shape[:2], generator=generator).argsort(0)
+        yield batch._replace(images=batch.images.take_along_dim(order[..., None, None, None], 0))

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
+from cyclopts import Parameter
 from rich.progress import track
 
 from trevsnn.analysis.step_memory import StepMemory, largest_batch, measure_step
@@ -17,7 +18,6 @@ from trevsnn.reversible import Memory
 from trevsnn.training.config import Optimizer
 from trevsnn.training.precision import Precision
 
-PLOTTED_TIMESTEPS = (1, 2, 4, 8, 16)
 _SETTINGS = get_args(Memory)
 _LINES = {
     "parameters": "parameters",
@@ -43,6 +43,7 @@ def memory(
     optimizer: Optimizer = "adamw",
     budget: str | None = None,
     plot: Path | None = None,
+    plot_timesteps: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 2, 4, 8, 16),
     device: Literal["all", "cpu", "cuda"] = "all",
     json: JsonFile = None,
 ) -> None:
@@ -57,12 +58,15 @@ def memory(
         optimizer: Update rule.
         budget: Memory of a device, 24GB for example: say how many images fit, too, by a line through this batch and one
             of twice its size.
-        plot: Also measure T = 1, 2, 4, 8 and 16, and draw the bytes per image to this PNG file.
+        plot: Also measure other T, and draw the bytes per image to this PNG file.
+        plot_timesteps: Which T those are.
         device: Where to measure; by default on the CPU, and with CUDA too where there is a GPU.
         json: Also write the table to this file, in bytes.
     """
     check_json(json)
     check_file(plot, "plot file")
+    if not plot_timesteps or min(plot_timesteps) < 1:
+        raise ValueError(f"plot_timesteps={plot_timesteps!r} must be whole numbers from 1")
     limit = None if budget is None else parse_bytes(budget)
     network, places = create_model(model, timesteps=timesteps), _devices(device)
     own = network.config.timesteps
@@ -86,11 +90,11 @@ def memory(
     if plot is not None:
         place = places[-1]
         curves: dict[str, dict[int, float]] = {setting: {} for setting in _SETTINGS}
-        for steps, setting in _with_progress(PLOTTED_TIMESTEPS, _SETTINGS):
+        for steps, setting in _with_progress(plot_timesteps, _SETTINGS):
             curves[setting][steps] = measure(place, setting, batch, steps).per_image
         over_time = [
             {"T": steps, **{setting: f"{curve[steps] / 1e6:,.1f}" for setting, curve in curves.items()}}
-            for steps in PLOTTED_TIMESTEPS
+            for steps in plot_timesteps
         ]
         show_table(over_time, {"T": "T", **{setting: f"{setting}, MB per image" for setting in _SETTINGS}})
         from trevsnn.analysis.memory_plot import plot_memory  # matplotlib is slow to import

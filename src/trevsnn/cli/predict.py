@@ -11,6 +11,7 @@ from timm.data import ImageNetInfo
 from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
 from trevsnn.cli.weights import load_trained
 from trevsnn.data import FramePreprocessing, check_files, open_picture
+from trevsnn.data.events.datasets import read_as
 from trevsnn.training import choose_device, predict
 from trevsnn.training.config import Device
 
@@ -25,11 +26,11 @@ def predict_images(
     device: Device = "auto",
     json: JsonFile = None,
 ) -> None:
-    """Print the class and its probability for each image file.
+    """Print the class and its probability for each image or recording.
 
     Args:
         run: Run folder, or a weights file from one, its best.safetensors for example.
-        images: Image files of any size and mode.
+        images: Image files of any size and mode; for a run on events, recordings of its sensor.
         invert: Swap dark and light first: for dark ink on white paper.
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write the table, with the probability of every class, to this file.
@@ -39,13 +40,16 @@ def predict_images(
     check_json(json)
     trained = load_trained(run, choose_device(device))
     names = trained.info.class_names or tuple(map(str, range(trained.model.num_classes)))
-    if isinstance(trained.preprocessing, FramePreprocessing):
-        raise ValueError(f"{str(run)!r} is of recordings of an event camera; it cannot predict images")
     check_files(images)
-    pictures = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
+    if isinstance(trained.preprocessing, FramePreprocessing):
+        if invert:
+            raise ValueError("invert=True is for images; leave --invert out for recordings")
+        samples = [read_as(trained.info.dataset, image) for image in images]
+    else:
+        samples = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
     rows = []
     for image, probabilities in zip(
-        images, predict(trained.model, trained.preprocessing, pictures).tolist(), strict=True
+        images, predict(trained.model, trained.preprocessing, samples).tolist(), strict=True
     ):
         best = max(range(len(names)), key=probabilities.__getitem__)
         rows.append(

@@ -11,11 +11,14 @@ from trevsnn.training import RunFolder, load_config
 from trevsnn.training.config import parse_config
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 
+EVENTS = "events"
+
 
 def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Fill the options that the command line leaves open from the file that it names, or the data set's own recipe."""
     resume, recipe, kind = (_value(arguments, name) for name in ("--resume", "--recipe", "KIND"))
-    wanted = kind and dataset_name(kind, _value(arguments, "--dataset"))
+    which = _value(arguments, "--dataset")
+    wanted = kind and dataset_name(kind, which)
     if resume and recipe:
         raise ValueError("--resume takes its settings from the run; leave --recipe out")
     if resume:
@@ -28,9 +31,11 @@ def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentC
         dataset, values = _read(source)
     else:
         return
+    options = {name.replace("_", "-"): value for name, value in values.items()}
+    if kind == EVENTS and which is None and dataset is not None and dataset.startswith(f"{EVENTS}/"):
+        wanted, options["dataset"] = dataset, dataset.removeprefix(f"{EVENTS}/")
     if dataset is not None and wanted is not None and wanted != dataset:
         raise ValueError(f"{source} is for the dataset {dataset!r}, not {wanted!r}")
-    options = {name.replace("_", "-"): value for name, value in values.items()}
     Dict(options, source=source, use_commands_as_keys=False)(app, commands, arguments)
 
 
@@ -40,8 +45,8 @@ def dataset_name(kind: str, dataset: str | None) -> str:
     Raises:
         ValueError: when which one is given for a kind that has one only.
     """
-    if kind == "events":
-        return f"events/{dataset or 'digits'}"
+    if kind == EVENTS:
+        return f"{EVENTS}/{dataset or 'digits'}"
     if dataset is not None:
         raise ValueError(f"dataset={dataset!r} is for events; leave --dataset out for {kind}")
     return kind

@@ -38,7 +38,8 @@ def train_run(
     Args:
         kind: Kind of data: digits, imagefolder (train/ and val/ of class folders, or class folders and
             --val-split), webdataset (tar shards, laid out likewise), cifar10, cifar100 or events (of an event camera).
-        dataset: Which recordings, of events: digits.
+        dataset: Which recordings, of events: digits (simulated), cifar10dvs, dvs128gesture, nmnist, or folder (.aedat,
+            .aedat4, .npz, .npy or HDF5 files, laid out as for imagefolder).
         output: Run folder to write; runs/KIND by default.
         resume: Run folder to continue, with its own settings, after its last checkpoint.
         recipe: Name of a recipe (see `trevsnn recipes`) or a TOML file of settings, for example a run's config.toml;
@@ -51,17 +52,17 @@ def train_run(
     if resume is not None and (output is not None or overwrite):
         raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
     name = dataset_name(kind, dataset)
-    samples = load_dataset(name, settings.data, settings.val_split)
+    data = load_dataset(name, settings.data, settings.val_split, settings.sensor_size)
     console = plain_console()
     if dry_run:
-        forecast = forecast_run(settings, samples)
+        forecast = forecast_run(settings, data)
         if is_first_process():
             write_json([asdict(forecast)], json)
             console.print(describe_forecast(forecast, settings), soft_wrap=True)
         return
     run = RunFolder(resume or output or Path("runs") / name.replace("/", "-"))
     try:
-        row = train(settings, samples, run, resume=resume is not None, overwrite=overwrite, console=console)
+        row = train(settings, data, run, resume=resume is not None, overwrite=overwrite, console=console)
     except (KeyboardInterrupt, StoppedError) as stop:
         world = os.environ.get("WORLD_SIZE")
         program = f"{_programs()}trevsnn" if world is None else "torchrun ... -m trevsnn"
@@ -70,7 +71,7 @@ def train_run(
         raise
     if is_first_process():
         write_json([row], json)
-        console.print(_what_next(run), soft_wrap=True)
+        console.print(_what_next(run, data.split), soft_wrap=True)
 
 
 def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
@@ -99,18 +100,18 @@ def _programs() -> str:
     return "" if called.name != "trevsnn" or shutil.which("trevsnn") else shlex.quote(f"{called.parent}/")
 
 
-def _what_next(run: RunFolder) -> str:
+def _what_next(run: RunFolder, split: str) -> str:
     programs, history = _programs(), run.read_metrics()
     best = max(history, key=lambda row: row["test_accuracy"])
     folder, events = shlex.quote(str(run.path)), shlex.quote(str(run.events))
     lines = [
-        f"test accuracy {history[-1]['test_accuracy']:.2%}",
+        f"test accuracy {history[-1]['test_accuracy']:.2%}" + (f" on {split}" if split else ""),
         f"best epoch    {best['epoch']}, {best['test_accuracy']:.2%}: {run.best.name}",
         f"run folder    {run.path}",
         "next:",
         f"  {programs}trevsnn eval {folder}",
         f"  {programs}tensorboard --logdir {events}",
     ]
-    if samples := sorted(run.samples.glob("*.png")):
+    if samples := sorted(run.samples.glob("*")):
         lines.insert(-1, f"  {programs}trevsnn predict {folder} {shlex.quote(str(samples[0]))}")
     return "\n".join(lines)

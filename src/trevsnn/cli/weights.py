@@ -1,14 +1,16 @@
 """Networks that the commands take: a run folder or a weights file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from trevsnn.data import FramePreprocessing, ImageDataset, Preprocessing, load_dataset
+from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
+from trevsnn.data.registry import RECORDING_FOLDER
 from trevsnn.models import WeightsInfo, load_weights
 from trevsnn.models.network import TRevSNN
 from trevsnn.training import RunFolder, TrainConfig, weights_file
+from trevsnn.training.conversion import with_frames
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     return Trained(file, model, info, kind.from_dict(info.preprocessing))
 
 
-def load_test_data(trained: Trained, data: Path | None, val_split: float | None) -> ImageDataset:
+def load_test_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
     """What a network is tested on.
 
     Args:
@@ -58,7 +60,13 @@ def load_test_data(trained: Trained, data: Path | None, val_split: float | None)
             f"{str(data)!r}, or 1 for all"
         )
     val_split = config.val_split if val_split is None else val_split
-    dataset = load_dataset(trained.info.dataset, data or config.data, None if val_split == 1 else val_split)
+    config = replace(config, data=data or config.data)
+    name, preprocessing = trained.info.dataset, trained.preprocessing
+    sensor = preprocessing.sensor_size if isinstance(preprocessing, FramePreprocessing) else None
+    dataset = load_dataset(
+        name, config.data, None if val_split == 1 else val_split, sensor if name == RECORDING_FOLDER else None
+    )
+    dataset = with_frames(dataset, preprocessing, config)
     if trained.info.class_names not in (None, dataset.class_names):
         raise ValueError(
             f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "

@@ -1,7 +1,7 @@
 """Data sets by name, seeded batches from them, and pictures for inference."""
 
 from trevsnn.data.augmentation import Augmentation
-from trevsnn.data.dataset import ImageDataset, PixelSamples, Samples
+from trevsnn.data.dataset import LabelledData, PixelSamples, Samples
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.loading import BadImages, TrainingStream, default_workers, evaluation_batches
 from trevsnn.data.pictures import BadImageError, check_files, open_picture
@@ -13,7 +13,7 @@ __all__ = [
     "BadImageError",
     "BadImages",
     "FramePreprocessing",
-    "ImageDataset",
+    "LabelledData",
     "PixelSamples",
     "Preprocessing",
     "Samples",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
+import torch
 from cyclopts import Parameter
 from timm.data import Mixup, create_transform
 from torch import Tensor
@@ -44,6 +45,8 @@ class Augmentation:
     """Largest rotation (degrees)."""
     shift: float = 0.0
     """Largest shift, as a share of the side (0 to 1); what enters is black."""
+    roll: float = 0.0
+    """As shift, but what leaves at one side comes in at the other."""
     zoom: float = 0.0
     """Largest relative change of size (0 to less than 1)."""
     shear: float = 0.0
@@ -68,7 +71,7 @@ class Augmentation:
         require(self, "crop_scale", right and scale[1] <= 1, "two shares from more than 0 to 1, the smaller first")
         require(self, "train_interpolation", self.train_interpolation in get_args(Interpolation),
                 "one of " + ", ".join(get_args(Interpolation)))  # fmt: skip
-        for name in ("hflip", "shift", "random_erasing"):
+        for name in ("hflip", "shift", "roll", "random_erasing"):
             require(self, name, is_number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "from 0 to 1")
         require(self, "rotation", is_number(self.rotation) and 0 <= self.rotation <= 180, "from 0 to 180 degrees")
         require(self, "shear", is_number(self.shear) and 0 <= self.shear < 90, "from 0 to less than 90 degrees")
@@ -111,7 +114,8 @@ class Augmentation:
             steps.append(RandomHorizontalFlip(self.hflip))
         if self.rotation or self.shift or self.zoom or self.shear:
             steps.append(self._affine(rotation=self.rotation, shift=self.shift, zoom=self.zoom, shear=self.shear))
-        return Compose([*steps, color, final])
+        rolled = [RandomRoll(self.roll)] if self.roll else []
+        return Compose([*steps, color, final, *rolled])
 
     def _transform_of_frames(self, preprocessing: FramePreprocessing) -> Callable[[Any], Tensor]:
         """One of the variations at a time, after the flip.
@@ -131,6 +135,8 @@ class Augmentation:
             for name in ("rotation", "shift", "zoom", "shear")
             if getattr(self, name)
         ]
+        if self.roll:
+            ways.append(RandomRoll(self.roll))
         if self.random_erasing:
             ways.append(RandomErasing(self.random_erasing, value=0))
         steps: list[Callable[[Any], Tensor]] = [preprocessing.transform(), RandomHorizontalFlip(self.hflip)]
@@ -159,3 +165,15 @@ class Augmentation:
             mixup = Mixup(self.mixup, self.cutmix, label_smoothing=0.0, num_classes=num_classes)
             images[:even], targets[:even] = mixup(images[:even], labels[:even])
         return images, targets
+
+
+@dataclass(frozen=True)
+class RandomRoll:
+    """Shift (..., H, W) by up to a share of its sides, around their ends."""
+
+    share: float
+
+    def __call__(self, images: Tensor) -> Tensor:
+        sides = torch.tensor(images.shape[-2:])
+        distances = ((2 * torch.rand(2) - 1) * self.share * sides).round().int().tolist()
+        return images.roll(distances, dims=(-2, -1))

@@ -1,15 +1,25 @@
-"""What a data set of images is to training, evaluation and prediction."""
+"""What a data set is to training, evaluation and prediction."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.preprocessing import Preprocessing
+
+
+class Source(NamedTuple):
+    """Where a recording comes from."""
+
+    name: str
+    """Unlike that of every other recording of the split; a relative path."""
+    files: tuple[Path, ...]
+    """What it is read from."""
 
 
 class Samples(ABC):
@@ -25,6 +35,10 @@ class Samples(ABC):
         """How many samples lie next to each other on the disk, group by group, where it is faster to read them so; else
         one group of all."""
         return [len(self)]
+
+    def source(self, index: int) -> Source | None:
+        """Where a recording comes from; None for one that comes from no file."""
+        return None
 
     @abstractmethod
     def open(self, index: int, channels: int) -> Any:
@@ -48,14 +62,16 @@ class PixelSamples(Samples):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageDataset:
-    """A training and a test split of images or clips, and what is usual to train on them."""
+class LabelledData:
+    """A training and a test split of images or recordings, and what is usual to train on them."""
 
     name: str
     class_names: tuple[str, ...]
     test: Samples
     train: Samples | None = None
-    """None where there are only images to test on."""
+    """None where there are only samples to test on."""
+    split: str = ""
+    """How the test split was drawn, where the data set has none of its own."""
     model: str
     """Name of the network trained on it by default."""
     preprocessing: Preprocessing | FramePreprocessing | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trevsnn.data.dataset import ImageDataset, PixelSamples
+from trevsnn.data.dataset import LabelledData, PixelSamples
 from trevsnn.data.preprocessing import Preprocessing
 
 BRIGHTEST = 16
@@ -16,7 +16,7 @@ TEST_SHARE = 0.2
 SPLIT_SEED = 0
 
 
-def digits() -> ImageDataset:
+def digits() -> LabelledData:
     """White digits on black, (1, 32, 32); the same stratified 80/20 split whatever the seed of a run."""
     from sklearn.datasets import load_digits  # slow to import
     from sklearn.model_selection import train_test_split
@@ -27,7 +27,7 @@ def digits() -> ImageDataset:
     train, test = train_test_split(
         range(len(labels)), test_size=TEST_SHARE, random_state=SPLIT_SEED, stratify=bunch.target
     )
-    return ImageDataset(
+    return LabelledData(
         name="digits",
         class_names=tuple(str(name) for name in bunch.target_names),
         train=PixelSamples(pixels[train], labels[train]),

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import Samples
+from trevsnn.data.events.cache import CachedFrames
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.pictures import BadImageError
 from trevsnn.data.preprocessing import Preprocessing
@@ -25,6 +26,7 @@ AnyPreprocessing = Preprocessing | FramePreprocessing
 TEST_BATCH = 64  # fixed, so that training and `trevsnn eval` add up the same numbers
 _WINDOW = 2**14  # images among which those of a few shards are shuffled
 _MOST_WORKERS = 8
+_TOGETHER = 16  # recordings that a process converts at a time
 MOST_BAD = 100
 """Unreadable images in a batch that are too many to go on: more likely, the disk is gone."""
 
@@ -38,6 +40,16 @@ class Batch(NamedTuple):
     """(N,) class indices, or (N, num_classes) shares where images are mixed."""
     bad: list[str]
     """A message for every image that could not be read."""
+
+
+class Prepared(NamedTuple):
+    """Some recordings that were converted, or could not be."""
+
+    count: int
+    bad: list[str]
+    """A message for every recording that could not be read."""
+    failure: str | None
+    """Why nothing more can be written."""
 
 
 class BadImages:
@@ -216,6 +228,37 @@ def default_workers(in_memory: bool, local_processes: int = 1) -> int:
     return 0 if in_memory else min(_MOST_WORKERS, max(1, cores // local_processes))
 
 
+def missing_frames(samples: CachedFrames, rank: int = 0, world: int = 1) -> list[np.ndarray]:
+    """Indices of the recordings whose frames are yet to be made, this process's share, in parts that are read from the
+    same file or few ones."""
+    parts = []
+    for group in np.split(np.arange(len(samples)), np.cumsum(samples.group_sizes())[:-1]):
+        missing = np.array([index for index in group if not samples.file(index).exists()], np.int64)
+        parts += [missing[start : start + _TOGETHER] for start in range(0, len(missing), _TOGETHER)]
+    return parts[rank::world]
+
+
+def prepare_frames(samples: CachedFrames, parts: Sequence[np.ndarray], workers: int) -> Iterator[Prepared]:
+    """Make the frames of these recordings, and say so part by part."""
+    return iter(_loader(_Preparation(samples), parts, workers, pinned=False))
+
+
+@dataclass(frozen=True, eq=False)
+class _Preparation(Dataset):
+    samples: CachedFrames
+
+    def __getitem__(self, indices: np.ndarray) -> Prepared:
+        bad: list[str] = []
+        for index in map(int, indices):
+            try:
+                self.samples.prepare(index)
+            except BadImageError as error:
+                bad.append(str(error))
+            except OSError as error:
+                return Prepared(len(indices), bad, str(error))
+        return Prepared(len(indices), bad, None)
+
+
 @dataclass(frozen=True, eq=False)
 class _TestBatches(Dataset):
     samples: Samples
@@ -239,7 +282,7 @@ def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> Data
         source,
         batch_size=None,  # a key stands for a whole batch
         sampler=keys,
-        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        collate_fn=_as_it_is,
         num_workers=workers,
         worker_init_fn=_start_worker,
         pin_memory=pinned,
@@ -247,7 +290,7 @@ def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> Data
     )
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

@@ -3,30 +3,42 @@
 from pathlib import Path
 
 from trevsnn.data.cifar import cifar10, cifar100
-from trevsnn.data.dataset import ImageDataset
+from trevsnn.data.dataset import LabelledData
 from trevsnn.data.digits import digits
-from trevsnn.data.events.datasets import event_digits
+from trevsnn.data.events.datasets import cifar10dvs, dvs128gesture, event_digits, nmnist, recording_folder
 from trevsnn.data.folder import image_folder
 from trevsnn.data.shards import tar_shards
 from trevsnn.suggest import suggest
 
 _BUNDLED = {"digits": digits, "events/digits": event_digits}
-_FROM_FILES = {"cifar10": cifar10, "cifar100": cifar100}
-_SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards}
+_FROM_FILES = {
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "events/dvs128gesture": dvs128gesture,
+    "events/nmnist": nmnist,
+}
+_SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards, "events/cifar10dvs": cifar10dvs}
+RECORDING_FOLDER = "events/folder"
 
 
 def list_datasets() -> list[str]:
     """Names that `load_dataset` knows."""
-    return sorted([*_BUNDLED, *_FROM_FILES, *_SPLITTABLE])
+    return sorted([*_BUNDLED, *_FROM_FILES, *_SPLITTABLE, RECORDING_FOLDER])
 
 
-def load_dataset(name: str, data: Path | None = None, val_split: float | None = None) -> ImageDataset:
+def load_dataset(
+    name: str,
+    data: Path | None = None,
+    val_split: float | None = None,
+    sensor_size: tuple[int, int] | None = None,
+) -> LabelledData:
     """The data set of that name.
 
     Args:
         name: one of `list_datasets()`.
         data: the folder that holds it; None for one that comes with the package.
-        val_split: share of the images to test on, for "imagefolder" and "webdataset" without val/.
+        val_split: share of the samples to test on, for data sets without a split of their own.
+        sensor_size: height and width of the sensor (pixels), for "events/folder".
 
     Raises:
         ValueError: for an unknown name (the message has the nearest right one), a folder that does not hold the data
@@ -34,7 +46,9 @@ def load_dataset(name: str, data: Path | None = None, val_split: float | None = 
     """
     if name not in list_datasets():
         raise ValueError(f"dataset {name!r} is unknown; {suggest(name, list_datasets())}")
-    if val_split is not None and name not in _SPLITTABLE:
+    if sensor_size is not None and name != RECORDING_FOLDER:
+        raise ValueError(f"sensor_size={sensor_size!r} is for events of a folder; leave it out")
+    if val_split is not None and name not in (*_SPLITTABLE, RECORDING_FOLDER):
         raise ValueError(f"val_split={val_split!r} is not for {name!r}, which has a split of its own; leave it out")
     if name in _BUNDLED:
         if data is not None:
@@ -42,4 +56,6 @@ def load_dataset(name: str, data: Path | None = None, val_split: float | None = 
         return _BUNDLED[name]()
     if data is None:
         raise ValueError(f"dataset {name!r} needs the folder that holds it; give --data DIR")
+    if name == RECORDING_FOLDER:
+        return recording_folder(data, val_split, sensor_size)
     return _SPLITTABLE[name](data, val_split) if name in _SPLITTABLE else _FROM_FILES[name](data)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trevsnn.data.dataset import ImageDataset, Samples
+from trevsnn.data.dataset import LabelledData, Samples
 from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
-from trevsnn.data.splitting import Subset, check_same_classes, find_splits, split_by_class
+from trevsnn.data.splitting import check_same_classes, find_splits, train_and_test
 
 CLASS_NAMES = "classnames.txt"
 _MOST_CLASSES = 10**6
@@ -52,7 +52,7 @@ class TarSamples(Samples):
         return open_picture(content, channels, name)
 
 
-def tar_shards(root: Path, val_split: float | None = None) -> ImageDataset:
+def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
     """Shards below train/ and val/; or, without these, shards, a share of whose images is for testing.
 
     A class is a number in KEY.cls, or a name; the numbers have names in classnames.txt, a line each, if the folder has
@@ -81,11 +81,8 @@ def tar_shards(root: Path, val_split: float | None = None) -> ImageDataset:
     for split, (texts, make) in read.items():
         labels = np.array([index[str(int(text)) if numbered else text] for text in texts], np.int64)
         samples[split] = make(labels)
-    train, test = samples.get("train"), samples["test"]
-    if val_split is not None:
-        kept, held_out = split_by_class(test.labels, val_split)
-        train, test = Subset(test, kept), Subset(test, held_out)
-    return ImageDataset(name="webdataset", class_names=names, train=train, test=test, model="trevsnn_tiny")
+    train, test, split = train_and_test(samples, val_split)
+    return LabelledData(name="webdataset", class_names=names, train=train, test=test, split=split, model="trevsnn_tiny")
 
 
 def _names(root: Path, count: int) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from trevsnn.data.dataset import Samples
+from trevsnn.data.dataset import Samples, Source
 from trevsnn.data.seeding import seeded
 from trevsnn.suggest import shortened
 
@@ -31,7 +31,10 @@ class Subset(Samples):
     def group_sizes(self) -> Sequence[int]:
         return self.sizes
 
-    def open(self, index: int, channels: int) -> Image.Image:
+    def source(self, index: int) -> Source | None:
+        return self.samples.source(int(self.indices[index]))
+
+    def open(self, index: int, channels: int) -> Any:
         return self.samples.open(int(self.indices[index]), channels)
 
 
@@ -77,6 +80,20 @@ def check_same_classes(root: Path, names: Mapping[str, Sequence[str]]) -> None:
             if only
         ]
         raise ValueError(f"data {str(root)!r} has other classes to train on than to test on; {'; '.join(parts)}")
+
+
+def train_and_test(read: Mapping[str, Samples], val_split: float | None) -> tuple[Samples | None, Samples, str]:
+    """What to train on, None for nothing, what to test on, and how that was drawn; empty where the data say.
+
+    Args:
+        read: samples of "test" and perhaps of "train".
+        val_split: share of every class's "test" to test on, the rest being to train on; None for all.
+    """
+    if val_split is None:
+        return read.get("train"), read["test"], ""
+    kept, held_out = split_by_class(read["test"].labels, val_split)
+    how = f"{val_split:.4g} of each class, drawn with seed {SPLIT_SEED}"
+    return Subset(read["test"], kept), Subset(read["test"], held_out), how
 
 
 def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Classification of frames as they come: what is kept from one to the next does not grow."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ class StreamingClassifier:
 
     Args:
         model: a network with `frames`, folded or not; it is put into eval mode.
+        to_frame: makes a frame of what is given, which else is one: `FramePreprocessing.frame` of the raw events of a
+            window of time.
 
     Raises:
         ValueError: for a network for images, or one without a classifier.
@@ -28,12 +31,12 @@ class StreamingClassifier:
         [torch.Size([1, 10]), torch.Size([1, 10])]
     """
 
-    def __init__(self, model: TRevSNN):
+    def __init__(self, model: TRevSNN, to_frame: Callable[[Any], Tensor] | None = None):
         if not model.config.frames:
             raise ValueError("this network is for images, which are encoded once; give one with frames=True")
         if not model.num_classes:
             raise ValueError("this network has no classifier; give one with num_classes of 1 or more")
-        self.model = model.eval()
+        self.model, self.to_frame = model.eval(), to_frame
         self.reset()
 
     def reset(self) -> None:
@@ -43,8 +46,8 @@ class StreamingClassifier:
         self._rates: Tensor | None = None
 
     @torch.inference_mode()
-    def __call__(self, frame: Tensor) -> Tensor:
-        """The next frame (N, in_chans, H, W) -> logits of the clip so far (N, num_classes).
+    def __call__(self, given: Any) -> Tensor:
+        """The next frame (N, in_chans, H, W), or what it is made of -> logits of the clip so far (N, num_classes).
 
         Raises:
             ValueError: after T frames, or for a frame of another shape than those before.
@@ -52,6 +55,7 @@ class StreamingClassifier:
         timesteps = self.model.config.timesteps
         if self.steps == timesteps:
             raise ValueError(f"the clip is over after {timesteps} frames; call reset() before the next one")
+        frame: Tensor = given if self.to_frame is None else self.to_frame(given)
         self.model.check_frame(frame)
         state = self.model.grid.step(self.steps, frame, self._membranes)
         rates = state.spikes().mean((2, 3), keepdim=True)

@@ -44,13 +44,18 @@ class TrainConfig(Augmentation):
     data: Path | None = None
     """Folder that holds the data set; none for digits."""
     val_split: float | None = None
-    """Share of the images to test on, of a data set without val/ (more than 0, less than 1)."""
+    """Share of the images to test on, of a data set without a split (more than 0, less than 1)."""
     image_size: Whole | None = None
     """Height and width of what the network receives (pixels); by default the data set's or the model's own."""
     split_by: SplitBy = "number"
     """How recordings are cut into frames: the same number of events in each, or the same time."""
+    sensor_size: Annotated[tuple[Whole, Whole] | None, Parameter(consume_multiple=True)] = None
+    """Height and width of the sensor (pixels), for a folder of recordings; the known data sets have theirs."""
+    cache: Path | None = None
+    """Folder for the frames that recordings are converted to, once; by default .frames in the data folder."""
     skip_bad_images: bool = False
-    """List images that cannot be read in the run folder, and go on without them; otherwise the first stops the run."""
+    """List images and recordings that cannot be read in the run folder, and go on without them; otherwise the first
+    stops the run."""
     workers: Whole | None = None
     """Processes that read and augment images, for each training process; by default one per CPU core, at most 8, and
     none for images held in memory."""
@@ -135,14 +140,18 @@ class TrainConfig(Augmentation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("data", "weights"):
+        for name in ("data", "cache", "weights"):
             if getattr(self, name) is not None:  # a run is continued from other folders than it was started in
                 try:
                     object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
                 except RuntimeError as error:  # ~ of an unknown user
                     raise ValueError(f"{name}={str(getattr(self, name))!r}: {error}") from error
-        if isinstance(self.channels, list):
-            object.__setattr__(self, "channels", tuple(self.channels))
+        for name in ("channels", "sensor_size"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        sensor = self.sensor_size
+        right = isinstance(sensor, tuple) and len(sensor) == 2 and all(is_whole(side) and side >= 1 for side in sensor)
+        self._require("sensor_size", sensor is None or right, "two whole numbers from 1, height and width")
         for name in ("epochs", "batch_size", "keep_checkpoints"):
             self._require(name, is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number from 1")
         for name, smallest in (("image_size", 1), ("workers", 0), ("effective_batch", 1), ("lr_base_size", 1)):

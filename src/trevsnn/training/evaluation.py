@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trevsnn.data import BadImages, Preprocessing
+from trevsnn.data import BadImages, FramePreprocessing, Preprocessing
 from trevsnn.data.loading import TEST_BATCH, Batch
+from trevsnn.models import TRevSNN
 from trevsnn.training.processes import Processes
 
 
@@ -17,21 +18,24 @@ from trevsnn.training.processes import Processes
 class Evaluation:
     """Result on one split."""
 
-    images: int
-    """Number of images."""
-    correct: int
-    """Number of images whose class was found."""
+    confusion: Tensor
+    """(num_classes, num_classes), int64: of the images of each class, how many were taken for which."""
     loss: float
     """Mean cross-entropy (nats)."""
 
     @property
+    def images(self) -> int:
+        """Number of images."""
+        return int(self.confusion.sum())
+
+    @property
     def accuracy(self) -> float:
         """Share of images whose class was found, 0 to 1."""
-        return self.correct / self.images
+        return int(self.confusion.trace()) / self.images
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[Batch], bad: BadImages | None = None, processes: Processes | None = None
+    model: TRevSNN, batches: Iterable[Batch], bad: BadImages | None = None, processes: Processes | None = None
 ) -> Evaluation:
     """Run a network in eval mode over batches, on the device that it is on.
 
@@ -47,28 +51,31 @@ def evaluate(
     """
     device = next(model.parameters()).device
     model.eval()
-    images, correct, loss, bad = 0, 0, 0.0, bad or BadImages()
+    confusion = torch.zeros(model.num_classes, model.num_classes, dtype=torch.long, device=device)
+    loss, bad = 0.0, bad or BadImages()
     with torch.inference_mode():
         for pixels, labels, messages in batches:
             bad.report(messages)
             if not len(labels):
                 continue
             logits, labels = model(pixels.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
-            images += len(labels)
-            correct += int((logits.argmax(1) == labels).sum())
+            confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
             loss += float(cross_entropy(logits, labels, reduction="sum"))
-    all_images, all_correct, all_loss = (processes or Processes()).sum(images, correct, loss, device=device)
-    if not all_images:
+    processes = processes or Processes()
+    processes.add_up(confusion)
+    (all_loss,) = processes.sum(loss, device=device)
+    if not confusion.any():
         raise ValueError("there is no image to test on that can be read")
-    return Evaluation(images=int(all_images), correct=int(all_correct), loss=all_loss / all_images)
+    return Evaluation(confusion=confusion.cpu(), loss=all_loss / int(confusion.sum()))
 
 
-def predict(model: nn.Module, preprocessing: Preprocessing, pictures: Sequence[Image.Image]) -> Tensor:
-    """L or RGB pictures of any size -> probabilities (N, num_classes), on the CPU."""
+def predict(model: TRevSNN, preprocessing: Preprocessing | FramePreprocessing, samples: Sequence[Any]) -> Tensor:
+    """L or RGB pictures of any size, or recordings -> probabilities (N, num_classes), on the CPU."""
     device, transform = next(model.parameters()).device, preprocessing.transform()
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(pictures), TEST_BATCH):
-            images = torch.stack([transform(picture) for picture in pictures[start : start + TEST_BATCH]])
-            parts.append(model.eval()(images.to(device)).softmax(1).cpu())
+        for start in range(0, len(samples), TEST_BATCH):
+            inputs = [transform(sample) for sample in samples[start : start + TEST_BATCH]]
+            batch = torch.stack(inputs, preprocessing.batch_dim)
+            parts.append(model.eval()(batch.to(device)).softmax(1).cpu())
     return torch.cat(parts)

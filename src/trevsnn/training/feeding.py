@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from trevsnn.data import ImageDataset, TrainingStream, default_workers, evaluation_batches
+from trevsnn.data import LabelledData, TrainingStream, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
 from trevsnn.training.learner import Learner
 
 
-def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool = False) -> Iterator[Batch]:
+def training_batches(learner: Learner, dataset: LabelledData, *, endless: bool = False) -> Iterator[Batch]:
     """This process's batches from the learner's next step to the end of the run, or on and on."""
     config = learner.config
     batches_per_step = learner.batches_per_step * learner.processes.world
@@ -28,12 +28,12 @@ def training_batches(learner: Learner, dataset: ImageDataset, *, endless: bool =
     return stream.batches(learner.steps * batches_per_step, last)
 
 
-def test_batches(learner: Learner, dataset: ImageDataset) -> Iterator[Batch]:
+def test_batches(learner: Learner, dataset: LabelledData) -> Iterator[Batch]:
     """This process's share of the test images."""
     return evaluation_batches(dataset.test, learner.preprocessing, **_place(learner, dataset))
 
 
-def _place(learner: Learner, dataset: ImageDataset) -> dict[str, Any]:
+def _place(learner: Learner, dataset: LabelledData) -> dict[str, Any]:
     """By which processes the batches are made, and for which."""
     return {
         "rank": learner.processes.rank,
@@ -43,7 +43,7 @@ def _place(learner: Learner, dataset: ImageDataset) -> dict[str, Any]:
     }
 
 
-def reading_workers(learner: Learner, dataset: ImageDataset) -> int:
+def reading_workers(learner: Learner, dataset: LabelledData) -> int:
     """How many processes make the batches; 0 for the training process itself."""
     wanted = learner.config.workers
     return default_workers(dataset.in_memory, learner.processes.local_world) if wanted is None else wanted

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from trevsnn.data import BadImages, ImageDataset
+from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch
 from trevsnn.training.config import TrainConfig
+from trevsnn.training.conversion import with_frames
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.feeding import reading_workers, test_batches, training_batches
 from trevsnn.training.learner import Learner, choose_device
@@ -47,7 +48,7 @@ class Forecast:
         return self.loading_images_per_second < self.training_images_per_second
 
 
-def forecast_run(config: TrainConfig, dataset: ImageDataset) -> Forecast:
+def forecast_run(config: TrainConfig, dataset: LabelledData) -> Forecast:
     """Build all, time the loading of some batches, two steps and a test of some images.
 
     Raises:
@@ -55,6 +56,7 @@ def forecast_run(config: TrainConfig, dataset: ImageDataset) -> Forecast:
     """
     with joined(choose_device(config.device).type) as processes:
         learner = Learner(config, dataset, processes)
+        dataset = with_frames(dataset, learner.preprocessing, config, read_only=True)
         batches, device = training_batches(learner, dataset, endless=True), learner.device
         (loading,) = processes.sum(_images_per_second(batches, reading_workers(learner, dataset)), device=device)
         batch = next(batches)

@@ -16,7 +16,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from trevsnn.data import FramePreprocessing, ImageDataset, Preprocessing
+from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing
 from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.models import LoadReport, create_model, load_tensors_into, read_weights_info
 from trevsnn.models.network import TRevSNN
@@ -78,7 +78,7 @@ class Learner:
     """
 
     def __init__(
-        self, config: TrainConfig, dataset: ImageDataset, processes: Processes | None = None, *, fresh: bool = True
+        self, config: TrainConfig, dataset: LabelledData, processes: Processes | None = None, *, fresh: bool = True
     ):
         self.fresh = fresh
         self.config = config = _with_options_of_weights(config) if fresh else config
@@ -118,7 +118,7 @@ class Learner:
         network = self._distributed or self.model
         self._network = torch.compile(network) if config.compile else network
 
-    def _build(self, dataset: ImageDataset) -> TRevSNN:
+    def _build(self, dataset: LabelledData) -> TRevSNN:
         """The network with its first weights."""
         config, num_classes = self.config, len(dataset.class_names)
         in_chans = 3 if dataset.preprocessing is None else dataset.preprocessing.input_size[0]
@@ -247,7 +247,7 @@ def _with_options_of_weights(config: TrainConfig) -> TrainConfig:
     return replace(config, model=info.model, **fields)
 
 
-def _step_size(config: TrainConfig, dataset: ImageDataset, processes: Processes) -> tuple[int, int]:
+def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes) -> tuple[int, int]:
     """Images per optimiser step, and batches of each process per step."""
     together = config.batch_size * processes.world
     effective = together if config.effective_batch is None else config.effective_batch
@@ -266,7 +266,7 @@ def _step_size(config: TrainConfig, dataset: ImageDataset, processes: Processes)
     return effective, effective // together
 
 
-def _preprocessing(model: TRevSNN, dataset: ImageDataset, config: TrainConfig) -> Preprocessing | FramePreprocessing:
+def _preprocessing(model: TRevSNN, dataset: LabelledData, config: TrainConfig) -> Preprocessing | FramePreprocessing:
     """The data set's own preprocessing, else the network's default, at the size wanted.
 
     Raises:

@@ -16,14 +16,15 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from trevsnn.data import BadImages, ImageDataset
+from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch
 from trevsnn.models import LoadReport
 from trevsnn.suggest import shortened
 from trevsnn.training.config import TrainConfig
+from trevsnn.training.conversion import make_frames, with_frames
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.event_log import EventLog
-from trevsnn.training.feeding import test_batches, training_batches
+from trevsnn.training.feeding import reading_workers, test_batches, training_batches
 from trevsnn.training.learner import Learner, NonFiniteError, choose_device
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import ProgressReporter, peak_memory
@@ -34,7 +35,7 @@ from trevsnn.training.stopping import StoppedError, StopRequest, stop_requests
 
 def train(
     config: TrainConfig,
-    dataset: ImageDataset,
+    dataset: LabelledData,
     run: RunFolder,
     *,
     resume: bool = False,
@@ -80,6 +81,10 @@ def train(
             console = Console(quiet=True)
         if learner.load_report is not None:
             console.print(describe_loaded(learner.load_report), soft_wrap=True)
+        dataset = with_frames(dataset, learner.preprocessing, config)
+        with processes.all_or_none():
+            workers = reading_workers(learner, dataset)
+            make_frames(dataset, config, workers, processes=processes, console=console, request=request)
         return _train(RunState(learner, dataset, run), resume, console, request)
 
 
@@ -110,14 +115,14 @@ def _train(state: RunState, resume: bool, console: Console, request: StopRequest
             try:
                 _train_epoch(state, epoch, batches, bad, reporter, request)
                 _save_or_warn(state.save, reporter, first)  # testing may take long
-                row = _test(state, epoch, bad)
+                row, confusion = _test(state, epoch, bad)
             except NonFiniteError as error:
                 last = f"the weights of epoch {epoch - 1}" if epoch > 1 else "its first, untrained weights"
                 raise NonFiniteError(
                     f"stopped at epoch {epoch}, {error}; {folder.path} keeps {last}; start again with a lower --lr, "
                     f"now {config.lr}"
                 ) from error
-            state.end_epoch(row)
+            state.end_epoch(row, confusion)
             _save_or_warn(state.save_epoch, reporter, first, needed=epoch == epochs)
             if events is not None:
                 _save_or_warn(lambda: events.add(row), reporter, first)  # noqa: B023 (called at once)
@@ -158,14 +163,14 @@ def _train_epoch(
         reporter.step(epoch, so_far.loss / so_far.steps, images_per_second, learner.lr, peak_memory(learner.device))
 
 
-def _test(state: RunState, epoch: int, bad: BadImages) -> dict[str, Any]:
-    """The metrics of an epoch whose steps are done."""
+def _test(state: RunState, epoch: int, bad: BadImages) -> tuple[dict[str, Any], Tensor]:
+    """The metrics of an epoch whose steps are done, and its confusion matrix."""
     learner, so_far = state.learner, state.epoch
     result = evaluate(learner.trained, test_batches(learner, state.dataset), bad, learner.processes)
     if not math.isfinite(result.loss):
         raise NonFiniteError(f"step {so_far.steps}: the test loss after it is {result.loss}")
     kind, peak = peak_memory(learner.device)
-    return {
+    row = {
         "epoch": epoch,
         "loss": so_far.loss / so_far.steps,
         "lr": so_far.lr,
@@ -177,6 +182,7 @@ def _test(state: RunState, epoch: int, bad: BadImages) -> dict[str, Any]:
         "peak_memory_kind": kind,
         "bad_images": bad.count(),
     }
+    return row, result.confusion
 
 
 def _stop_if_asked(state: RunState, request: StopRequest) -> None:

@@ -36,6 +36,11 @@ class Processes:
         dist.all_reduce(total)
         return total.tolist()
 
+    def add_up(self, values: torch.Tensor) -> None:
+        """Replace values by their sums over all processes."""
+        if self.world > 1:
+            dist.all_reduce(values)
+
     def average_buffers(self, module: nn.Module) -> None:
         """Give every process the mean of all processes' running statistics: each has seen other batches."""
         if self.world > 1:

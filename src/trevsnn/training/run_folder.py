@@ -5,8 +5,9 @@
     model.safetensors     the weights after the last whole epoch, with the network's name and options in the metadata
     best.safetensors      the weights after the epoch of the highest accuracy on the test images
     metrics.jsonl         one JSON line per epoch
+    confusion.png         after the last epoch: how many test images of each class were taken for which
     tensorboard/          the same as TensorBoard events
-    samples/              a few test images to try `trevsnn predict` on
+    samples/              a few test images, or recordings, to try `trevsnn predict` on
     bad_images.txt        images that could not be read, where these are skipped
 
 At the end of an epoch the weights are written before the checkpoint: a run that is stopped in between tests that epoch
@@ -21,13 +22,17 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
-from trevsnn.data import BadImageError, ImageDataset
+from trevsnn.data import BadImageError, LabelledData
+from trevsnn.data.events import Events
+from trevsnn.data.events.cache import CachedFrames
 from trevsnn.files import atomic_path, write_text
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 
@@ -57,6 +62,7 @@ class RunFolder:
         self.weights = self.path / "model.safetensors"
         self.best = self.path / "best.safetensors"
         self.metrics = self.path / "metrics.jsonl"
+        self.confusion = self.path / "confusion.png"
         self.events = self.path / "tensorboard"
         self.samples = self.path / "samples"
         self.bad_images = self.path / "bad_images.txt"
@@ -101,6 +107,7 @@ class RunFolder:
             self.weights,
             self.best,
             self.metrics,
+            self.confusion,
             self.events,
             self.samples,
             self.bad_images,
@@ -131,7 +138,7 @@ class RunFolder:
                     "--output, or --overwrite"
                 )
 
-    def create(self, config: TrainConfig, dataset: ImageDataset) -> None:
+    def create(self, config: TrainConfig, dataset: LabelledData) -> None:
         """Start a run in the folder: remove what another run left, write configuration and a few test images."""
         for part in self._parts():
             if part.is_dir():
@@ -141,19 +148,23 @@ class RunFolder:
         write_text(self.config, dump_config(dataset.name, config))
         self.checkpoints.mkdir()
         self.samples.mkdir()
+        test = dataset.test.samples if isinstance(dataset.test, CachedFrames) else dataset.test
         # each class's first image, small ones as large squares: enlarging by a whole factor loses nothing
         for label in range(min(SAMPLES, len(dataset.class_names))):
-            for index in (dataset.test.labels == label).nonzero()[0][:1]:
+            for index in (test.labels == label).nonzero()[0][:1]:
                 with suppress(BadImageError):
-                    sample = dataset.test.open(int(index), 3)
-                    if isinstance(sample, Image.Image):
-                        self._write_sample(dataset.class_names[label], sample)
+                    self._write_sample(dataset.class_names[label], test.open(int(index), 3))
 
-    def _write_sample(self, name: str, picture: Image.Image) -> None:
-        factor = max(1, 128 // max(picture.size))
-        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-        with atomic_path(self.samples / f"{name.replace('/', '_')}.png") as temporary:
-            picture.save(temporary, format="PNG")
+    def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
+        name = class_name.replace("/", "_")
+        if isinstance(sample, Events):
+            with atomic_path(self.samples / f"{name}.npz") as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **asdict(sample))
+            return
+        factor = max(1, 128 // max(sample.size))
+        enlarged = sample.resize((sample.width * factor, sample.height * factor), Image.Resampling.NEAREST)
+        with atomic_path(self.samples / f"{name}.png") as temporary:
+            enlarged.save(temporary, format="PNG")
 
     def read_config(self) -> tuple[str, dict[str, Any]]:
         """(name of the data set, fields of the configuration) of the run that stands here.

@@ -5,13 +5,17 @@ import textwrap
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from trevsnn.data import ImageDataset
+from torch import Tensor
+
+from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
+from trevsnn.training.confusion_plot import plot_confusion
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder
 
 FREE_TO_CHANGE = {
+    "cache",
     "checkpoint_minutes",
     "compile",
     "data",
@@ -45,14 +49,16 @@ class RunState:
         folder: where it is written to.
     """
 
-    def __init__(self, learner: Learner, dataset: ImageDataset, folder: RunFolder):
+    def __init__(self, learner: Learner, dataset: LabelledData, folder: RunFolder):
         self.learner, self.dataset, self.folder = learner, dataset, folder
         self.history: list[dict[str, Any]] = []
         self.epoch = EpochSoFar(learner.lr)
+        self.confusion: Tensor | None = None
 
-    def end_epoch(self, row: dict[str, Any]) -> None:
-        """Take the metrics of an epoch down, and begin the next one."""
+    def end_epoch(self, row: dict[str, Any], confusion: Tensor) -> None:
+        """Take the metrics and the confusion matrix of an epoch down, and begin the next one."""
         self.history.append(row)
+        self.confusion = confusion
         self.epoch = EpochSoFar(self.learner.lr)
 
     def save(self) -> None:
@@ -74,12 +80,15 @@ class RunState:
         self.folder.save_state(learner.steps, state, keep=learner.config.keep_checkpoints)
 
     def save_epoch(self) -> None:
-        """Write all that belongs to the epochs so far: weights, checkpoint and metrics.
+        """Write all that belongs to the epochs so far: weights, checkpoint and metrics; after the last one the
+        confusion matrix too.
 
         Raises:
             OSError: when one of them cannot be written; an old one stays.
         """
         self._write_weights()
+        if self.confusion is not None and len(self.history) == self.learner.config.epochs:
+            plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
         self.save()
         self.folder.write_metrics(self.history)
 

@@ -4,31 +4,10 @@ import struct
 
 import numpy as np
 import pytest
+from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_3
 
 from trevsnn.data.events.aedat import read_aedat
 from trevsnn.data.events.atis import read_atis
-
-HEADER_2 = (
-    b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n# Data format is int32 address, int32 timestamp\r\n"
-)
-HEADER_3 = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#Start-Time: 2016-01-01 00:00:00\r\n#!END-HEADER\r\n"
-
-
-def event_2(x, y, on, time, other=0):
-    """A record of AEDAT 2.0: address and time, big-endian; polarity bit 0 is 0 for ON."""
-    return struct.pack(">II", other << 15 | y << 8 | x << 1 | (0 if on else 1), time)
-
-
-def event_3(x, y, on, time, valid=1):
-    """A polarity event of AEDAT 3.1, little-endian."""
-    return struct.pack("<II", x << 17 | y << 2 | on << 1 | valid, time)
-
-
-def packet_3(events, kind=1, overflows=0, capacity=None, size=8):
-    """A packet of AEDAT 3.1 whose capacity may be larger than its number of events."""
-    capacity = len(events) if capacity is None else capacity
-    header = struct.pack("<hhiiiiii", kind, 1, size, 4, overflows, capacity, len(events), len(events))
-    return header + b"".join(events) + bytes(size * (capacity - len(events)))
 
 
 def columns(events):
@@ -57,7 +36,9 @@ def test_aedat_2_whose_first_event_looks_like_a_header_line(tmp_path):
 def test_aedat_2_cut_off_in_an_event(tmp_path):
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER_2 + event_2(3, 5, True, 10) + event_2(4, 6, False, 20)[:5])
-    assert columns(read_aedat(path)) == [[10], [3], [5], [1]]
+    assert columns(read_aedat(path, cut_off=True)) == [[10], [3], [5], [1]]
+    with pytest.raises(ValueError, match=r"a\.aedat' is cut off: 3 bytes are missing"):
+        read_aedat(path)
 
 
 def test_aedat_3(tmp_path):
@@ -73,18 +54,24 @@ def test_aedat_3(tmp_path):
 
 def test_aedat_3_cut_off_in_its_last_packet(tmp_path):
     path = tmp_path / "a.aedat"
-    whole = HEADER_3 + packet_3([event_3(3, 5, 1, 100), event_3(4, 6, 0, 101)]) * 2
-    path.write_bytes(whole[:-3])
-    assert columns(read_aedat(path))[0] == [100, 100, 101]
-    for length in range(len(whole) - 30, len(whole) - 16):  # in its header, or before its first event
+    whole = HEADER_3 + b"".join(packet_3([event_3(3, 5, 1, t), event_3(4, 6, 0, t + 1)]) for t in (100, 102))
+    path.write_bytes(whole)
+    assert columns(read_aedat(path)) == columns(read_aedat(path, cut_off=True))
+    for length in range(len(whole) - 43, len(whole)):  # in its header, before its first event, and later
         path.write_bytes(whole[:length])
-        assert columns(read_aedat(path))[0] == [100, 101]
+        assert (
+            columns(read_aedat(path, cut_off=True))[0]
+            == [100, 101, 102, 103][: 2 + max(0, length - len(whole) + 16) // 8]
+        )
+        with pytest.raises(ValueError, match="is cut off"):
+            read_aedat(path)
 
 
-def test_events_come_in_the_order_of_their_time(tmp_path):
+def test_time_that_goes_backwards_is_refused(tmp_path):
     path = tmp_path / "a.aedat"
-    path.write_bytes(HEADER_2 + event_2(1, 1, True, 30) + event_2(2, 2, True, 10) + event_2(3, 3, True, 10))
-    assert columns(read_aedat(path))[:2] == [[10, 10, 30], [2, 3, 1]]
+    path.write_bytes(HEADER_2 + event_2(1, 1, True, 10) + event_2(2, 2, True, 30) + event_2(3, 3, True, 20))
+    with pytest.raises(ValueError, match="time goes backwards after event 1, from 30 to 20 microseconds"):
+        read_aedat(path)
 
 
 def test_no_events(tmp_path):
@@ -112,17 +99,16 @@ def test_what_is_none_is_named(tmp_path, content, message):
 
 
 def test_atis(tmp_path):
-    def event(x, y, on, time):
-        return bytes([x, y, on << 7 | time >> 16, time >> 8 & 0xFF, time & 0xFF])
-
     path = tmp_path / "a.bin"
     path.write_bytes(
-        event(3, 5, 1, 10)
-        + event(33, 0, 0, 0x7FFFFF - 2**13)
-        + event(0, 240, 0, 0)
-        + event(1, 2, 1, 0x7FFFFF)
-        + b"\1\2"
+        event_atis(3, 5, 1, 10)
+        + event_atis(33, 0, 0, 0x7FFFFF - 2**13)
+        + event_atis(0, 240, 0, 0)
+        + event_atis(1, 2, 1, 0x7FFFFF)
     )
     expected = [[10, 0x7FFFFF - 2**13, 0x7FFFFF + 2**13], [3, 33, 1], [5, 0, 2], [1, 0, 1]]
     assert columns(read_atis(path)) == expected
     assert np.issubdtype(read_atis(path).t.dtype, np.int64)
+    path.write_bytes(event_atis(3, 5, 1, 10) + b"\1\2")
+    with pytest.raises(ValueError, match=r"a\.bin' is cut off: it holds 7 bytes"):
+        read_atis(path)

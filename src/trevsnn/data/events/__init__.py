@@ -2,8 +2,9 @@
 
 from trevsnn.data.events.aedat import read_aedat
 from trevsnn.data.events.atis import read_atis
+from trevsnn.data.events.files import read_recording
 from trevsnn.data.events.frames import SplitBy, to_frames
 from trevsnn.data.events.recording import Events
 from trevsnn.data.events.simulation import Camera, record
 
-__all__ = ["Camera", "Events", "SplitBy", "read_aedat", "read_atis", "record", "to_frames"]
+__all__ = ["Camera", "Events", "SplitBy", "read_aedat", "read_atis", "read_recording", "record", "to_frames"]

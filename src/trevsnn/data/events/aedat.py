@@ -35,17 +35,22 @@ _POLARITY = 1
 _END_OF_HEADER = b"#!END-HEADER"
 
 
-def read_aedat(path: Path) -> Events:
-    """The events of an AEDAT 2.0 or 3.1 file, x and y as the sensor counts them, without what is cut off at the end.
+def read_aedat(path: Path, cut_off: bool = False) -> Events:
+    """The events of an AEDAT 2.0 or 3.1 file, x and y as the sensor counts them.
+
+    Args:
+        path: the file.
+        cut_off: take what a file holds that ends within an event or a packet; else it is refused.
 
     Raises:
-        ValueError: when it is of another version, or damaged.
+        ValueError: when it is of another version, cut off or damaged.
     """
     content = path.read_bytes()
     version, start = _header(content, path)
-    if version == "2":
-        return _read_2(content, start, path)
-    return _read_3(content, start, path)
+    events, missing = (_read_2 if version == "2" else _read_3)(content, start, path)
+    if missing and not cut_off:
+        raise ValueError(f"{str(path)!r} is cut off: {missing} bytes are missing at its end, or more")
+    return events
 
 
 def _header(content: bytes, path: Path) -> tuple[str, int]:
@@ -69,18 +74,21 @@ def _header(content: bytes, path: Path) -> tuple[str, int]:
     return version[0], position
 
 
-def _read_2(content: bytes, start: int, path: Path) -> Events:
+def _read_2(content: bytes, start: int, path: Path) -> tuple[Events, int]:
+    """The events, and how many bytes are missing."""
     records = np.frombuffer(content, _RECORD, count=(len(content) - start) // _RECORD.itemsize, offset=start)
     address = records["address"]
     if (address >> 16).any():
         raise ValueError(f"{str(path)!r} has addresses of more than 16 bits: it is not of a DVS128")
     pixels = (address & _NO_PIXEL) == 0
     address = address[pixels]
-    return Events(records["time"][pixels], address >> 1 & 0x7F, address >> 8 & 0x7F, 1 - (address & 1))
+    events = Events(records["time"][pixels], address >> 1 & 0x7F, address >> 8 & 0x7F, 1 - (address & 1))
+    return events, (start - len(content)) % _RECORD.itemsize
 
 
-def _read_3(content: bytes, start: int, path: Path) -> Events:
-    parts = []
+def _read_3(content: bytes, start: int, path: Path) -> tuple[Events, int]:
+    """The events, and how many bytes are missing."""
+    parts, missing = [], 0
     while start + _PACKET.itemsize <= len(content):
         packet = np.frombuffer(content, _PACKET, count=1, offset=start)[0]
         start += _PACKET.itemsize
@@ -88,6 +96,7 @@ def _read_3(content: bytes, start: int, path: Path) -> Events:
         if size < 1 or number < 0 or packet["capacity"] < number or (packet["type"] == _POLARITY and size != 8):
             raise ValueError(f"{str(path)!r} is damaged: byte {start - _PACKET.itemsize} does not begin a packet")
         whole = min(number, (len(content) - start) // size)
+        missing = max(0, start + number * size - len(content))
         if packet["type"] == _POLARITY:
             words = np.frombuffer(content, "<u4", count=2 * whole, offset=start).reshape(-1, 2)
             valid = words[:, 0] & 1 == 1
@@ -95,6 +104,8 @@ def _read_3(content: bytes, start: int, path: Path) -> Events:
             time += int(packet["time_overflows"]) << 31
             parts.append((time, data >> 17 & 0x7FFF, data >> 2 & 0x7FFF, data >> 1 & 1))
         start += size * int(packet["capacity"])
+    if start < len(content):
+        missing = start + _PACKET.itemsize - len(content)
     if not parts:
-        return Events(*(np.empty(0) for _ in range(4)))
-    return Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return Events(*np.empty((4, 0), int)), missing
+    return Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), missing

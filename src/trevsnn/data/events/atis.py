@@ -17,9 +17,15 @@ _OVERFLOW_Y, _OVERFLOW = 240, 2**13
 
 
 def read_atis(path: Path) -> Events:
-    """The events of a .bin file. A cut-off last event is left out."""
+    """The events of a .bin file.
+
+    Raises:
+        ValueError: when it is cut off.
+    """
     content = np.frombuffer(path.read_bytes(), np.uint8)
-    x, y, high, middle, low = content[: len(content) // 5 * 5].reshape(-1, 5).T
+    if len(content) % 5:
+        raise ValueError(f"{str(path)!r} is cut off: it holds {len(content)} bytes, and an event has 5")
+    x, y, high, middle, low = content.reshape(-1, 5).T
     overflow = y == _OVERFLOW_Y
     time = (high & 0x7F).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
     time += np.cumsum(overflow) * _OVERFLOW

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trevsnn.data.events.frames import SplitBy, to_frames
+from trevsnn.data.events.frames import SplitBy, check_on_sensor, count_events, to_frames
 from trevsnn.data.events.recording import Events
 from trevsnn.data.preprocessing import restored
 
@@ -36,16 +36,43 @@ class FramePreprocessing:
         Raises:
             ValueError: for values that no preprocessing has.
         """
-        return restored(cls, values, lambda _: Events(*(np.zeros(1) for _ in range(4))))
+        return restored(cls, values, lambda new: Events(*np.zeros((4, new.timesteps), int)))
 
-    def transform(self) -> Callable[[Events], Tensor]:
-        """From the events of a recording to its frames (T, 2, H, W), float counts."""
-        return self._frames
+    def transform(self) -> Callable[[Events | np.ndarray], Tensor]:
+        """From a recording, or what `convert` has made of it, to (T, 2, H, W), float counts."""
+        return self._clip
 
-    def _frames(self, events: Events) -> Tensor:
-        height, width = self.input_size[1:]
-        if (height, width) != self.sensor_size:
-            x = events.x.astype(np.int64) * width // self.sensor_size[1]
-            y = events.y.astype(np.int64) * height // self.sensor_size[0]
-            events = Events(events.t, x, y, events.p)
-        return torch.from_numpy(to_frames(events, self.timesteps, (height, width), self.split_by).astype(np.float32))
+    def convert(self, events: Events) -> np.ndarray:
+        """A recording as (T, 2, H, W) counts, uint16.
+
+        Raises:
+            ValueError: for fewer events than frames, or events beyond the sensor.
+        """
+        return to_frames(self._scaled(events), self.timesteps, self.size, self.split_by)
+
+    def frame(self, events: Events) -> Tensor:
+        """The events of one window of time, none perhaps -> (1, 2, H, W), float counts: a frame of a batch of one.
+
+        Raises:
+            ValueError: for events beyond the sensor.
+        """
+        first = np.zeros(len(events), np.intp)
+        return torch.from_numpy(count_events(self._scaled(events), first, 1, self.size).astype(np.float32))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a frame (pixels)."""
+        return self.input_size[1:]
+
+    def _clip(self, recording: Events | np.ndarray) -> Tensor:
+        frames = self.convert(recording) if isinstance(recording, Events) else recording
+        return torch.from_numpy(frames.astype(np.float32))
+
+    def _scaled(self, events: Events) -> Events:
+        """On the pixels of a frame; refused beyond those of the sensor."""
+        check_on_sensor(events, self.sensor_size)
+        (height, width), (rows, columns) = self.size, self.sensor_size
+        if (height, width) == (rows, columns):
+            return events
+        x, y = events.x.astype(np.int64) * width // columns, events.y.astype(np.int64) * height // rows
+        return Events(events.t, x, y, events.p)

@@ -11,7 +11,8 @@ class Events:
     """Events in the order of their time.
 
     Raises:
-        ValueError: when the columns do not belong together.
+        ValueError: when the columns do not belong together, hold something else than whole numbers that fit, or the
+            time goes backwards.
     """
 
     t: np.ndarray
@@ -30,11 +31,11 @@ class Events:
                 raise ValueError(
                     f"{column.name} of shape {values.shape} must hold a value for each of {len(self.t)} events"
                 )
-            object.__setattr__(self, column.name, values.astype(kind, copy=False))
-        if len(self.t) and (np.diff(self.t) < 0).any():
-            order = np.argsort(self.t, kind="stable")
-            for column in fields(self):
-                object.__setattr__(self, column.name, getattr(self, column.name)[order])
+            object.__setattr__(self, column.name, _whole(column.name, values, kind))
+        (backwards,) = np.nonzero(self.t[1:] < self.t[:-1])
+        if len(backwards):
+            i = int(backwards[0])
+            raise ValueError(f"time goes backwards after event {i}, from {self.t[i]} to {self.t[i + 1]} microseconds")
 
     def __len__(self) -> int:
         return len(self.t)
@@ -48,6 +49,30 @@ class Events:
         first, last = np.searchsorted(self.t, [start, stop])
         return self[int(first) : int(last)]
 
+    def windows(self, duration: int) -> Iterator["Events"]:
+        """Part after part of the same duration (microseconds), from the first event on; some may be empty.
+
+        Raises:
+            ValueError: for a duration of less than a microsecond.
+        """
+        if duration < 1:
+            raise ValueError(f"duration={duration!r} must be at least 1 microsecond")
+        if len(self):
+            for start in range(int(self.t[0]), int(self.t[-1]) + 1, duration):
+                yield self.between(start, start + duration)
+
     def columns(self) -> Iterator[np.ndarray]:
         """t, x, y and p."""
         return (getattr(self, column.name) for column in fields(self))
+
+
+def _whole(name: str, values: np.ndarray, kind: type[np.integer]) -> np.ndarray:
+    """As integers of this kind."""
+    if not len(values):
+        return values.astype(kind)
+    if values.dtype.kind not in "iub":
+        raise ValueError(f"{name} of type {values.dtype} must hold whole numbers, t microseconds")
+    limits = np.iinfo(kind)
+    if values.min() < limits.min or values.max() > limits.max:
+        raise ValueError(f"{name} from {values.min()} to {values.max()} does not fit {limits.min} to {limits.max}")
+    return values.astype(kind, copy=False)

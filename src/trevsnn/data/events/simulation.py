@@ -80,5 +80,6 @@ def record(brightness: Brightness, duration: float, camera: Camera, generator: n
     parts.append((draws[0].astype(int), draws[1], *draws[2:].astype(int)))
     scene, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((columns[0], scene))
+    columns[0] = columns[0].astype(np.int64)
     ends = np.searchsorted(scene[order], np.arange(scenes + 1))
     return [Events(*(column[order[i:j]] for column in columns)) for i, j in pairwise(ends)]

@@ -5,6 +5,16 @@ from importlib.resources import files
 from trevsnn.suggest import suggest
 
 _FOLDER = files("trevsnn.training.recipes")
+_OF_ITS_OWN = {
+    "digits": "digits",
+    "cifar10": "cifar10",
+    "cifar100": "cifar10",
+    "events/cifar10dvs": "cifar10dvs",
+    "events/digits": "event_digits",
+    "events/dvs128gesture": "dvs128gesture",
+    "events/folder": "dvs128gesture",
+    "events/nmnist": "nmnist",
+}
 
 
 def list_recipes() -> list[str]:
@@ -25,5 +35,4 @@ def read_recipe(name: str) -> str:
 
 def default_recipe(dataset: str) -> str:
     """What a data set is trained with unless something else is asked for."""
-    of_its_own = {"digits": "digits", "cifar10": "cifar10", "cifar100": "cifar10", "events/digits": "event_digits"}
-    return of_its_own.get(dataset, "finetune")
+    return _OF_ITS_OWN.get(dataset, "finetune")

@@ -1,0 +1,106 @@
+"""`trevsnn show`."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from cyclopts import Parameter
+
+from trevsnn.cli.output import check_file, plain_console
+from trevsnn.cli.weights import load_trained
+from trevsnn.data import FramePreprocessing, check_files
+from trevsnn.data.events import Events
+from trevsnn.data.events.datasets import read_as
+from trevsnn.data.events.frames import SplitBy, frame_edges
+from trevsnn.models import StreamingClassifier
+from trevsnn.training.config import Whole
+
+TIMESTEPS = 8
+
+
+def show(
+    recording: Path,
+    /,
+    *,
+    run: Path | None = None,
+    output: Path | None = None,
+    time: Annotated[tuple[float, float] | None, Parameter(consume_multiple=True)] = None,
+    timesteps: Whole | None = None,
+    split_by: SplitBy | None = None,
+    sensor_size: Annotated[tuple[Whole, Whole] | None, Parameter(consume_multiple=True)] = None,
+) -> None:
+    """Draw the frames of a recording to a PNG file: red where it became brighter, blue where darker.
+
+    Args:
+        recording: File of events (.aedat, .aedat4, .bin, .npz, .npy, .h5).
+        run: Run folder, or a weights file: cut the frames as for it, and draw also how often the neurons of each
+            level fire at each of them, and which class they are taken for.
+        output: PNG file to write; by default the recording's name, in this folder.
+        time: Part of the recording, from and to (seconds after its first event).
+        timesteps: Number of frames; 8 by default.
+        split_by: Frames of the same number of events (default), or of the same time.
+        sensor_size: Height and width of the sensor (pixels); by default as far as the events go.
+    """
+    output = output or Path(f"{recording.stem}.png")
+    check_file(output, "output")
+    check_files([recording])
+    given = {"timesteps": timesteps, "split_by": split_by, "sensor_size": sensor_size}
+    trained = None if run is None else load_trained(run, torch.device("cpu"))
+    events = _part(read_as(trained and trained.info.dataset, recording), time)
+    if trained is None:
+        preprocessing = _plain(events, timesteps, split_by, sensor_size)
+    else:
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name}={value!r} is the run's to say; leave it or --run out")
+        if not isinstance(trained.preprocessing, FramePreprocessing):
+            raise ValueError(f"run {str(run)!r} is of images; give one of events")
+        preprocessing = trained.preprocessing
+    try:
+        frames = preprocessing.convert(events)
+    except ValueError as error:
+        raise ValueError(f"recording {str(recording)!r} cannot be cut into frames: {error}") from error
+    captions, rates = _spans(events, preprocessing), None
+    if trained is not None:
+        from trevsnn.analysis.firing_rates import level_firing_rates
+
+        clip = preprocessing.transform()(frames).unsqueeze(1)
+        rates = level_firing_rates(trained.model, clip)
+        classify, names = StreamingClassifier(trained.model), trained.info.class_names
+        for t, frame in enumerate(clip):
+            best, found = classify(frame).softmax(1)[0].max(0)
+            captions[t] += f"\n{names[found] if names else int(found)} {best:.0%}"
+    from trevsnn.analysis.events_plot import plot_frames  # matplotlib is slow to import
+
+    duration = (int(events.t[-1]) - int(events.t[0])) / 1e6
+    plot_frames(frames, captions, f"{recording.name}: {len(events):,} events in {duration:.3g} s", output, rates)
+    plain_console().print(f"{output}: {len(frames)} frames", soft_wrap=True)
+
+
+def _part(events: Events, time: tuple[float, float] | None) -> Events:
+    if time is None or not len(events):
+        return events
+    start, stop = (int(events.t[0]) + round(seconds * 1e6) for seconds in time)
+    return events.between(start, stop)
+
+
+def _plain(
+    events: Events, timesteps: int | None, split_by: SplitBy | None, sensor_size: tuple[int, int] | None
+) -> FramePreprocessing:
+    """How frames are made without a run."""
+    seen = (int(events.y.max()) + 1, int(events.x.max()) + 1) if len(events) else (1, 1)
+    height, width = sensor_size or seen
+    return FramePreprocessing(
+        input_size=(2, height, width),
+        sensor_size=(height, width),
+        timesteps=TIMESTEPS if timesteps is None else timesteps,
+        split_by=split_by or "number",
+    )
+
+
+def _spans(events: Events, preprocessing: FramePreprocessing) -> list[str]:
+    """From when to when each frame goes, after the first event."""
+    edges = frame_edges(events, preprocessing.timesteps, preprocessing.split_by)
+    times = [(int(events.t[min(edge, len(events) - 1)]) - int(events.t[0])) / 1000 for edge in edges]
+    return [f"{start:.0f}-{stop:.0f} ms" for start, stop in pairwise(times)]

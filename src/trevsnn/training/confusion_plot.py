@@ -1,0 +1,40 @@
+"""A confusion matrix as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+from torch import Tensor
+
+from trevsnn.files import atomic_path
+
+_MOST_NAMED, _MOST_COUNTED = 60, 25
+"""Classes whose names, and whose counts, still find room."""
+
+
+def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> None:
+    """Draw how many samples of each class were taken for which to a PNG file.
+
+    Args:
+        counts: (num_classes, num_classes), of every true class how often each was found.
+        class_names: of the classes, in order.
+        path: file to write.
+    """
+    number = len(class_names)
+    side = min(12.0, 3.5 + 0.35 * number)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    named = number <= _MOST_NAMED
+    ConfusionMatrixDisplay(counts.numpy(), display_labels=class_names if named else None).plot(
+        ax=axes,
+        cmap="Blues",
+        colorbar=False,
+        include_values=number <= _MOST_COUNTED,
+        xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
+    )
+    if not named:
+        axes.set(xticks=[], yticks=[])
+    axes.set(xlabel="class found", ylabel="class", title=f"accuracy {float(counts.trace() / counts.sum()):.2%}")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")

@@ -1,0 +1,172 @@
+"""From a folder of recordings to predictions, all through the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from trevsnn.training import RunFolder
+
+NETWORK = "--image-size 32 --channels 8 8 16 16 --kernel-size 3 --timesteps 3 --batch-size 10 --device cpu"
+PLAIN = "--warmup-epochs 0 --roll 0 --rotation 0 --shear 0 --random-erasing 0 --ema-decay 0.8"
+TRAIN = f"--sensor-size 40 48 --lr 0.01 {NETWORK} {PLAIN}".split()
+
+EPOCHS = 8
+
+
+def moving_bar(rightwards, generator):
+    """Events of a bar that crosses the sensor of 40 x 48 pixels within a tenth of a second."""
+    t = np.sort(generator.integers(0, 100_000, 600))
+    x = (t * 48 // 100_000 + generator.integers(-2, 3, 600)).clip(0, 47)
+    return {"t": t, "x": x if rightwards else 47 - x, "y": generator.integers(0, 40, 600), "p": np.ones(600, int)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    generator = np.random.default_rng(0)
+    for i in range(40):
+        for name in ("left", "right"):
+            place = tmp_path / "data" / ("val" if i % 4 == 0 else "train") / name
+            place.mkdir(parents=True, exist_ok=True)
+            np.savez(place / f"{i}.npz", **moving_bar(name == "right", generator))
+    return tmp_path / "data"
+
+
+def train(trevsnn, folder, run, *options, epochs=1, workers=2):
+    of_folder = ["--dataset", "folder", "--data", folder, "--epochs", epochs, "--workers", workers]
+    return trevsnn("train", "events", *of_folder, *TRAIN, "--output", run, *options)
+
+
+@pytest.mark.slow
+def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
+    run = tmp_path / "run"
+    code, text, error = train(trevsnn, folder, run, epochs=EPOCHS)
+    assert code == 0, error
+    assert "converting 60 recordings to frames in " in text
+    assert "converting 20 recordings" in text
+    place = folder / ".frames" / "3-by-number-32x32-of-40x48"
+    assert len(list(place.rglob("*.npz"))) == 80
+    assert RunFolder(run).read_metrics()[-1]["test_accuracy"] > 0.9
+    assert RunFolder(run).confusion.is_file()
+
+    # the frames are there for another run, which comes out the same
+    code, text, _ = train(trevsnn, folder, tmp_path / "again", epochs=EPOCHS)
+    assert code == 0
+    assert "converting" not in text
+    weights, again = (load_file(RunFolder(path).weights) for path in (run, tmp_path / "again"))
+    assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+    # a run says itself which recordings it is of
+    code, text, error = trevsnn("train", "events", "--resume", run)
+    assert code == 0, error
+    code, _, error = trevsnn("train", "events", "--dataset", "digits", "--resume", run)
+    assert code == 2
+    assert "is for the dataset 'events/folder', not 'events/digits'" in error
+
+    # without the frames it is tested, and with a picture of what was taken for what
+    shutil.rmtree(folder / ".frames")
+    assert trevsnn("eval", run, "--json", tmp_path / "a.json", "--confusion", tmp_path / "a.png")[0] == 0
+    (row,) = json.loads((tmp_path / "a.json").read_text())
+    assert row["test_accuracy"] == RunFolder(run).read_metrics()[-1]["test_accuracy"]
+    assert row["split"] == "its own"
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    code, text, _ = trevsnn("eval", run, "--shuffle-frames", "--json", tmp_path / "a.json")
+    (row,) = json.loads((tmp_path / "a.json").read_text())
+    assert row["test_accuracy"] < 0.9, "all that tells the classes apart is the order of the frames"
+
+    # a picture of a recording, and of what the network makes of it
+    sample = RunFolder(run).samples / "left.npz"
+    sizes = []
+    for name, options in (("plain", ["--timesteps", 5, "--time", 0, 0.05]), ("run", ["--run", run])):
+        code, text, error = trevsnn("show", sample, "--output", tmp_path / f"{name}.png", *options)
+        assert code == 0, error
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            colours = picture.convert("RGB").getcolors(10**7)
+            sizes.append(picture.size)
+        assert sum(count for count, (red, _, blue) in colours if red > blue + 60) > 100, "its events are all brighter"
+    assert sizes[1][1] > sizes[0][1]
+
+    # and the samples that it has put by are recognised
+    samples = sorted(RunFolder(run).samples.iterdir())
+    assert [path.name for path in samples] == ["left.npz", "right.npz"]
+    assert trevsnn("predict", run, *samples, "--json", tmp_path / "a.json")[0] == 0
+    assert [row["class"] for row in json.loads((tmp_path / "a.json").read_text())] == ["left", "right"]
+
+
+def test_bad_recordings(trevsnn, folder, tmp_path):
+    np.savez(folder / "train" / "left" / "1.npz", t=[], x=[], y=[], p=[])
+    np.savez(folder / "val" / "right" / "4.npz", t=[2, 1, 1, 1], x=[1] * 4, y=[1] * 4, p=[1] * 4)
+    run = tmp_path / "run"
+    code, _, error = train(trevsnn, folder, run)
+    assert code == 2
+    assert "recording 'train/left/1.npz' cannot be cut into frames: 0 events are too few" in error
+    assert error.count("\n") == 1
+    assert not run.exists() or not RunFolder(run).holds_run()
+    code, text, error = train(trevsnn, folder, run, "--skip-bad-images")
+    assert code == 0, error
+    assert "2 unreadable images" in text
+    bad = RunFolder(run).bad_images.read_text()
+    assert "left/1.npz" in bad
+    assert "right/4.npz': time goes backwards after event 0, from 2 to 1 microseconds" in bad
+
+
+def test_frames_have_a_folder_that_can_be_chosen(trevsnn, folder, tmp_path):
+    run = tmp_path / "run"
+    (folder / ".frames").write_text("in the way")
+    code, _, error = train(trevsnn, folder, run)
+    assert code == 2
+    assert "frames cannot be written: " in error
+    assert "choose another folder: --cache DIR" in error
+    assert train(trevsnn, folder, run, "--cache", tmp_path / "frames")[0] == 0
+    assert len(list((tmp_path / "frames").rglob("*.npz"))) == 80
+    # a dry run takes the frames that there are, and makes none
+    (folder / ".frames").unlink()
+    code, _, error = train(trevsnn, folder, run, "--dry-run")
+    assert code == 0, error
+    assert not (folder / ".frames").exists()
+
+
+def test_signal_within_the_conversion(trevsnn, folder, tmp_path, monkeypatch):
+    """Those that were converted are not converted again."""
+    import signal
+
+    from trevsnn.training import conversion
+
+    whole = conversion.prepare_frames
+
+    def interrupted(*arguments):
+        for number, part in enumerate(whole(*arguments)):
+            if number == 2:
+                signal.raise_signal(signal.SIGINT)
+            yield part
+
+    monkeypatch.setattr(conversion, "prepare_frames", interrupted)
+    code, _, error = train(trevsnn, folder, tmp_path / "run", workers=0)
+    assert code == 130
+    assert "interrupted" in error
+    monkeypatch.undo()
+    kept = {path: path.stat().st_mtime_ns for path in (folder / ".frames").rglob("*.npz")}
+    assert 0 < len(kept) < 60
+    assert train(trevsnn, folder, tmp_path / "run")[0] == 0
+    assert all(path.stat().st_mtime_ns == date for path, date in kept.items())
+
+
+def test_show_refuses_what_cannot_be_shown(trevsnn, folder, tmp_path, digits_run):
+    sample = folder / "train" / "left" / "1.npz"
+    for tokens, message in (
+        ([tmp_path / "none.npz"], "none.npz' does not exist"),
+        ([sample, "--run", digits_run], "is of images; give one of events"),
+        ([sample, "--sensor-size", 8, 8], "do not fit a sensor of 8 x 8"),
+        ([sample, "--time", 5, 6], "cannot be cut into frames: 0 events are too few for 8 frames"),
+        ([sample, "--run", digits_run, "--timesteps", 3], "timesteps=3 is the run's to say"),
+        ([sample, "--output", tmp_path / "none" / "a.png"], "does not exist"),
+    ):
+        output = [] if "--output" in tokens else ["--output", tmp_path / "a.png"]
+        code, _, error = trevsnn("show", *tokens, *output)
+        assert code == 2
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "a.png").exists()

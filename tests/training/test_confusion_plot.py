@@ -1,0 +1,21 @@
+import pytest
+import torch
+from PIL import Image
+
+from trevsnn.training.confusion_plot import plot_confusion
+from trevsnn.training.evaluation import Evaluation
+
+
+@pytest.mark.parametrize("classes", [2, 30, 200])
+def test_picture_of_any_number_of_classes(tmp_path, classes):
+    counts = torch.eye(classes, dtype=torch.long) * 3
+    counts[0, 1] = 2
+    plot_confusion(counts, [f"class {i}" for i in range(classes)], tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 300
+        assert len(picture.convert("RGB").getcolors(10**7)) > 2
+
+
+def test_what_follows_from_the_counts():
+    found = Evaluation(confusion=torch.tensor([[3, 1], [2, 4]]), loss=0.5)
+    assert (found.images, found.accuracy) == (10, 0.7)
