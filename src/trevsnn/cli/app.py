@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from trevsnn import __version__
 from trevsnn.cli.convert import convert
+from trevsnn.cli.energy import energy
 from trevsnn.cli.eval import evaluate_run
 from trevsnn.cli.export import export_run
 from trevsnn.cli.memory import memory
@@ -43,6 +44,7 @@ app.command(show)
 app.command(recipes)
 app.command(models)
 app.command(memory)
+app.command(energy)
 app.command(convert)
 app.command(export_run, name="export")
 
