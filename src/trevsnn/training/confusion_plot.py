@@ -22,11 +22,12 @@ def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> No
         path: file to write.
     """
     number = len(class_names)
+    names = [name.replace("$", r"\$") for name in class_names]  # no formulas
     side = min(12.0, 3.5 + 0.35 * number)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     named = number <= _MOST_NAMED
-    ConfusionMatrixDisplay(counts.numpy(), display_labels=class_names if named else None).plot(
+    ConfusionMatrixDisplay(counts.numpy(), display_labels=names if named else None).plot(
         ax=axes,
         cmap="Blues",
         colorbar=False,
