@@ -70,7 +70,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("energy trevsnn_digits --firing-rate 0.1 --data .", "firing_rate=0.1 is assumed and no image is run"),
         ("energy trevsnn_digits --firing-rate 0.1 --images 3", "firing_rate=0.1 is assumed and no image is run"),
         ("energy trevsnn_digits --data nowhere", "nowhere' does not exist"),
-        ("energy trevsnn_dvs --firing-rate 0.1 --over-time", "frames=True"),
+        ("energy trevsnn_dvs --firing-rate 0.1 --over-time", "is for clips"),
         ("energy trevsnn_digits --firing-rate 0.1 --plot nowhere/x.png", "'nowhere' does not exist"),
         ("energy trevsnn_digits --firing-rate 0.1 --plot x.png --fold", "fold=True is for the table of layers"),
         ("energy .", "is not a run folder"),
