@@ -62,6 +62,18 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("memory trevsnn_digits --precision fp8", "bf16"),
         ("memory trevsnn_digits --budget plenty", "budget='plenty' is no number of bytes"),
         ("memory trevsnn_digits --plot nowhere/x.png", "'nowhere' does not exist"),
+        ("energy trevsnn_digitz", "'trevsnn_digitz' is neither a run nor a network; did you mean 'trevsnn_digits'"),
+        ("energy trevsnn_digits", "by name is untrained; give a run of it, --data DIR or --firing-rate RATE"),
+        ("energy trevsnn_dvs --data .", "by name is untrained, and takes clips"),
+        ("energy trevsnn_digits --firing-rate 1.5", "firing_rate=1.5 must be from 0 to 1"),
+        ("energy trevsnn_digits --firing-rate high", "high"),
+        ("energy trevsnn_digits --firing-rate 0.1 --data .", "firing_rate=0.1 is assumed and no image is run"),
+        ("energy trevsnn_digits --firing-rate 0.1 --images 3", "firing_rate=0.1 is assumed and no image is run"),
+        ("energy trevsnn_digits --data nowhere", "nowhere' does not exist"),
+        ("energy trevsnn_dvs --firing-rate 0.1 --over-time", "frames=True"),
+        ("energy trevsnn_digits --firing-rate 0.1 --plot nowhere/x.png", "'nowhere' does not exist"),
+        ("energy trevsnn_digits --firing-rate 0.1 --plot x.png --fold", "fold=True is for the table of layers"),
+        ("energy .", "is not a run folder"),
         ("train digits --json nowhere/x.json", "'nowhere' does not exist"),
         ("train digits --resume nowhere", "'nowhere' does not exist"),
         ("train digits --recipe nowhere.toml", "'nowhere.toml' cannot be read"),
@@ -101,6 +113,10 @@ def test_cuda_without_a_gpu(refused, monkeypatch):
 
 def test_predict_without_an_image(refused, digits_run):
     refused(["predict", digits_run], "no image")
+
+
+def test_energy_of_no_image(refused, digits_run):
+    refused(["energy", digits_run, "--images", "0"], "images=0 must be at least 1")
 
 
 def test_shuffled_frames_of_images(refused, digits_run):

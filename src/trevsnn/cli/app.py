@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from trevsnn import __version__
 from trevsnn.cli.convert import convert
+from trevsnn.cli.energy import energy
 from trevsnn.cli.eval import evaluate_run
 from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
@@ -42,6 +43,7 @@ app.command(show)
 app.command(recipes)
 app.command(models)
 app.command(memory)
+app.command(energy)
 app.command(convert)
 
 

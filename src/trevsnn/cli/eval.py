@@ -1,7 +1,6 @@
 """`trevsnn eval`."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +8,12 @@ import torch
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
-from trevsnn.cli.weights import load_trained
-from trevsnn.data import BadImages, FramePreprocessing, default_workers, evaluation_batches, load_dataset
+from trevsnn.cli.weights import load_test_data, load_trained
+from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
-from trevsnn.data.registry import RECORDING_FOLDER
-from trevsnn.training import RunFolder, TrainConfig, choose_device, evaluate
+from trevsnn.training import choose_device, evaluate
 from trevsnn.training.config import Device, Whole
 from trevsnn.training.confusion_plot import plot_confusion
-from trevsnn.training.conversion import with_frames
 
 
 def evaluate_run(
@@ -48,32 +45,9 @@ def evaluate_run(
     check_json(json)
     check_file(confusion, "confusion file")
     trained = load_trained(run, choose_device(device))
-    if trained.info.dataset is None:
-        raise ValueError(
-            f"{str(trained.file)!r} does not say which dataset it was trained on; give a run of `trevsnn train`"
-        )
-    folder = RunFolder(trained.file.parent)
-    config = TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
-    if data is not None and val_split is None and config.val_split is not None:
-        raise ValueError(
-            f"the run was tested on a share of its images; give --val-split {config.val_split} for the same share of "
-            f"{str(data)!r}, or 1 for all"
-        )
-    val_split = config.val_split if val_split is None else val_split
-    config = replace(config, data=data or config.data)
-    name, preprocessing = trained.info.dataset, trained.preprocessing
-    sensor = preprocessing.sensor_size if isinstance(preprocessing, FramePreprocessing) else None
-    dataset = load_dataset(
-        name, config.data, None if val_split == 1 else val_split, sensor if name == RECORDING_FOLDER else None
-    )
-    dataset = with_frames(dataset, preprocessing, config)
-    if trained.info.class_names not in (None, dataset.class_names):
-        raise ValueError(
-            f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "
-            f"{len(dataset.class_names)}, {dataset.class_names[0]!r} the first"
-        )
+    dataset = load_test_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
-    batches, bad = evaluation_batches(dataset.test, preprocessing, workers=workers), BadImages(skip_bad_images)
+    batches, bad = evaluation_batches(dataset.test, trained.preprocessing, workers=workers), BadImages(skip_bad_images)
     if shuffle_frames:
         if not trained.model.config.frames:
             raise ValueError("shuffle_frames=True is for recordings; images have no frames")

@@ -1,14 +1,16 @@
 """Networks that the commands take: a run folder or a weights file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from trevsnn.data import FramePreprocessing, Preprocessing
+from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
+from trevsnn.data.registry import RECORDING_FOLDER
 from trevsnn.models import WeightsInfo, load_weights
 from trevsnn.models.network import TRevSNN
-from trevsnn.training import weights_file
+from trevsnn.training import RunFolder, TrainConfig, weights_file
+from trevsnn.training.conversion import with_frames
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,41 @@ def load_trained(path: Path, device: torch.device) -> Trained:
         raise ValueError(f"{str(file)!r} does not say how its input is made; give a run of `trevsnn train`")
     kind = FramePreprocessing if model.config.frames else Preprocessing
     return Trained(file, model, info, kind.from_dict(info.preprocessing))
+
+
+def load_test_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
+    """What a network is tested on.
+
+    Args:
+        trained: the network.
+        data: folder of the data set, or None for what the run was trained on.
+        val_split: share of the images to test on, 1 for all; None for the run's.
+
+    Raises:
+        ValueError: when the data set is not named, cannot be loaded, or has other classes.
+    """
+    if trained.info.dataset is None:
+        raise ValueError(
+            f"{str(trained.file)!r} does not say which dataset it was trained on; give a run of `trevsnn train`"
+        )
+    folder = RunFolder(trained.file.parent)
+    config = TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
+    if data is not None and val_split is None and config.val_split is not None:
+        raise ValueError(
+            f"the run was tested on a share of its images; give --val-split {config.val_split} for the same share of "
+            f"{str(data)!r}, or 1 for all"
+        )
+    val_split = config.val_split if val_split is None else val_split
+    config = replace(config, data=data or config.data)
+    name, preprocessing = trained.info.dataset, trained.preprocessing
+    sensor = preprocessing.sensor_size if isinstance(preprocessing, FramePreprocessing) else None
+    dataset = load_dataset(
+        name, config.data, None if val_split == 1 else val_split, sensor if name == RECORDING_FOLDER else None
+    )
+    dataset = with_frames(dataset, preprocessing, config)
+    if trained.info.class_names not in (None, dataset.class_names):
+        raise ValueError(
+            f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "
+            f"{len(dataset.class_names)}, {dataset.class_names[0]!r} the first"
+        )
+    return dataset

@@ -1,0 +1,252 @@
+"""`trevsnn energy`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from cyclopts import Parameter
+
+from trevsnn.analysis.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total, unit_of
+from trevsnn.analysis.operations import assume_operations, measure_operations
+from trevsnn.analysis.over_time import cost_over_time
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.weights import Trained, load_test_data, load_trained
+from trevsnn.data import (
+    BadImages,
+    FramePreprocessing,
+    LabelledData,
+    Preprocessing,
+    Samples,
+    default_workers,
+    evaluation_batches,
+    load_dataset,
+)
+from trevsnn.data.splitting import Subset
+from trevsnn.models import create_model, list_models, weights_info
+from trevsnn.suggest import suggest
+from trevsnn.training import choose_device
+from trevsnn.training.config import Device, Whole
+
+IMAGES = 256
+_COLUMNS = {
+    "step": "step",
+    "level": "level",
+    "block": "block",
+    "layer": "layer",
+    "macs": "MACs (M)",
+    "firing_rate": "firing rate",
+    "silent": "silent",
+    "published_macs": "published MACs (M)",
+    "published_accumulates": "published ACs (M)",
+    "published_energy": "published",
+    "strict_macs": "strict MACs (M)",
+    "strict_accumulates": "strict ACs (M)",
+    "strict_energy": "strict",
+    "merged": "",
+    "unmerged_energy": "strict unmerged",
+}
+
+
+def energy(
+    network: str,
+    /,
+    *,
+    firing_rate: float | None = None,
+    data: Path | None = None,
+    val_split: float | None = None,
+    images: Whole | None = None,
+    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
+    workers: Whole | None = None,
+    fold: Annotated[bool, Parameter(negative=())] = False,
+    over_time: Annotated[bool, Parameter(negative=())] = False,
+    plot: Path | None = None,
+    device: Device = "auto",
+    json: JsonFile = None,
+) -> None:
+    """Count operations, firing rates and energy of the inference of one image or clip, layer by layer.
+
+    Energy stands there by two conventions: as it is published, and strictly, where a layer whose input is no spikes
+    counts multiply-accumulates.
+
+    Args:
+        network: Run folder, weights file from one, or name of a network. A network by name is untrained: give
+            --firing-rate or --data with it.
+        firing_rate: Assume that every neuron fires at this rate, 0 to 1, in place of running images.
+        data: Folder that holds the data set, or class folders; by default what the run was trained on.
+        val_split: Share of the images to test on, of a data set without val/, 1 for all; by default the run's.
+        images: How many test images to run, evenly spread over all of them; by default 256.
+        skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
+        workers: Processes that read images; by default one per CPU core, at most 8.
+        fold: Count the network as it is deployed, the linear layers of its stem and head merged.
+        over_time: Show the cost at T = 1, 2, 4 and 8 with the number of blocks fixed, next to a spiking ResNet-34 at
+            the same mean firing rate.
+        plot: Draw that, too, to this PNG file.
+        device: Where to compute; auto takes CUDA where there is a GPU.
+        json: Also write the table to this file, energy in pJ.
+    """
+    check_json(json)
+    check_file(plot, "plot file")
+    over_time = over_time or plot is not None
+    if fold and over_time:
+        raise ValueError("fold=True is for the table of layers; leave --over-time and --plot out")
+    trained = _open(network, choose_device(device))
+    size = trained.preprocessing.input_size
+    model, bad = trained.model.fold() if fold else trained.model, BadImages(skip_bad_images)
+    if firing_rate is None:
+        dataset = _load_data(network, trained, data, val_split)
+        samples = _spread(dataset.test, IMAGES if images is None else images)
+        workers = default_workers(dataset.in_memory) if workers is None else workers
+        operations = measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers), bad)
+        about = f"{operations.images} of {len(dataset.test)} test images of {dataset.name}"
+        if network in list_models():
+            about += "; its weights are untrained, and a trained network fires otherwise"
+    elif (data, val_split, images, workers, skip_bad_images) == (None, None, None, None, False):
+        operations = assume_operations(model, size, firing_rate)
+        about = f"every neuron assumed to fire at a rate of {firing_rate:.2%}"
+    else:
+        raise ValueError(f"firing_rate={firing_rate} is assumed and no image is run; leave the options of images out")
+    costs = layer_costs(operations)
+    _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
+    if over_time:
+        _report_over_time(trained, mean_firing_rate(costs), plot, json)
+    else:
+        _report_layers(costs, json)
+    for message in sorted(bad.known):
+        _say(f"left out: {message}")
+
+
+def _open(network: str, device: torch.device) -> Trained:
+    """The network of a run or, untrained, of a name."""
+    if network not in list_models():
+        if not Path(network).exists():
+            raise ValueError(f"{network!r} is neither a run nor a network; {suggest(network, list_models())}")
+        return load_trained(Path(network), device)
+    model = create_model(network).eval().to(device)
+    cfg: dict[str, Any] = model.default_cfg  # type: ignore[assignment]
+    if model.config.frames:
+        size = cfg["input_size"]
+        preprocessing = FramePreprocessing(input_size=size, sensor_size=size[1:], timesteps=model.config.timesteps)
+    else:
+        names = "input_size", "crop_pct", "interpolation", "mean", "std"
+        preprocessing = Preprocessing(**{name: cfg[name] for name in names})
+    return Trained(Path(network), model, weights_info(network, model.config), preprocessing)
+
+
+def _load_data(network: str, trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
+    if network not in list_models():
+        return load_test_data(trained, data, val_split)
+    if trained.model.config.frames:
+        raise ValueError(f"{network!r} by name is untrained, and takes clips; give a run of it, or --firing-rate RATE")
+    if data is None:
+        raise ValueError(f"{network!r} by name is untrained; give a run of it, --data DIR or --firing-rate RATE")
+    return load_dataset("imagefolder", data, None if val_split == 1 else val_split)
+
+
+def _spread(samples: Samples, images: int) -> Samples:
+    """So many of them, from all classes in the order in which they lie."""
+    if images < 1:
+        raise ValueError(f"images={images} must be at least 1")
+    count = min(images, len(samples))
+    return Subset(samples, np.arange(count) * len(samples) // count)
+
+
+def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
+    rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
+    write_json([*rows, everything], json)
+    unknown = ["silent"] if all(row["silent"] is None for row in rows) else []
+    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *unknown))
+    kinds = dict.fromkeys(cost.layer.kind for cost in costs)
+    sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
+    unit, scale = unit_of(everything["published_energy"])
+    _show([*sums, everything], (unit, scale), except_for=("step", "level", "block", "silent"))
+    macs = total(cost.published for cost in costs if cost.firing_rate is None).energy / scale
+    driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None)).energy / scale
+    rate = mean_firing_rate(costs)
+    _say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
+
+
+def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Path | None) -> None:
+    config, size = trained.model.config, trained.preprocessing.input_size
+    points = cost_over_time(config, size, rate)
+    rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
+    write_json(rows, json)
+    unit, scale = unit_of(max(point.published for point in points))
+    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), scale)
+    columns = {
+        "timesteps": "T",
+        "macs": "MACs (M)",
+        "fusion_share": "of these fusion",
+        "published": f"published {unit}",
+        "strict": f"strict {unit}",
+        "resnet_macs": "spiking ResNet-34 MACs (M)",
+        "resnet": f"spiking ResNet-34 {unit}",
+    }
+    show_table([row | {name: f"{row[name] / by:,.3f}" for name, by in scales.items()} for row in rows], columns)
+    blocks = sum(config.blocks_per_cell)
+    _say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
+    _say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
+    if plot is not None:
+        from trevsnn.analysis.energy_plot import plot_over_time  # matplotlib is slow to import
+
+        title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
+        plot_over_time(points, trained.info.model, title, plot)
+
+
+def _row(cost: LayerCost) -> dict[str, Any]:
+    layer = cost.layer
+    return {
+        "step": layer.step,
+        "level": layer.level,
+        "block": layer.block,
+        "layer": layer.name,
+        "macs": layer.macs,
+        "firing_rate": cost.firing_rate,
+        "silent": layer.silent,
+        **_sums([cost]),
+    }
+
+
+def _sum(name: str, costs: Sequence[LayerCost]) -> dict[str, Any]:
+    """A row for several layers together."""
+    driven = any(cost.firing_rate is not None for cost in costs)
+    return {
+        "layer": name,
+        "macs": sum(cost.layer.macs for cost in costs),
+        "firing_rate": mean_firing_rate(costs) if driven else None,
+        **_sums(costs),
+    }
+
+
+def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
+    sums = {"published": total(c.published for c in costs), "strict": total(c.strict for c in costs)}
+    parts = ("macs", "accumulates", "energy")
+    return {
+        **{f"{name}_{part}": getattr(cost, part) for name, cost in sums.items() for part in parts},
+        "merged": all(cost.merged for cost in costs),
+        "unmerged_energy": total(cost.unmerged for cost in costs).energy,
+    }
+
+
+def _show(rows: Sequence[dict[str, Any]], unit: tuple[str, float], except_for: Sequence[str]) -> None:
+    """As a table: operations in millions, energy in a unit of so many pJ."""
+    columns = {name: heading for name, heading in _COLUMNS.items() if name not in except_for}
+    scales: dict[str, float] = {}
+    for name in columns:
+        if name.endswith("energy"):
+            columns[name], scales[name] = f"{columns[name]} {unit[0]}", unit[1]
+        elif name.endswith(("macs", "accumulates")):
+            scales[name] = 1e6
+    shown = [
+        {name: "" if row[name] is None else row[name] for name in columns}
+        | {name: f"{row[name] / scale:,.3f}" for name, scale in scales.items()}
+        | {"merged": "merged" if row["merged"] else ""}
+        for row in rows
+    ]
+    show_table(shown, columns)
+
+
+def _say(line: str) -> None:
+    plain_console().print(line, soft_wrap=True)
