@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
@@ -21,10 +22,18 @@ def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> No
         class_names: of the classes, in order.
         path: file to write.
     """
-    number = len(class_names)
-    side = min(12.0, 3.5 + 0.35 * number)
+    side = min(12.0, 3.5 + 0.35 * len(class_names))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
+    draw_confusion(axes, counts, class_names)
+    axes.set_title(f"accuracy {float(counts.trace() / counts.sum()):.2%}")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> None:
+    """As `plot_confusion`, onto axes."""
+    number = len(class_names)
     named = number <= _MOST_NAMED
     ConfusionMatrixDisplay(counts.numpy(), display_labels=class_names if named else None).plot(
         ax=axes,
@@ -33,8 +42,8 @@ def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> No
         include_values=number <= _MOST_COUNTED,
         xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
     )
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)  # a name may have dollars
     if not named:
         axes.set(xticks=[], yticks=[])
-    axes.set(xlabel="class found", ylabel="class", title=f"accuracy {float(counts.trace() / counts.sum()):.2%}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    axes.set(xlabel="class found", ylabel="class")
