@@ -100,8 +100,8 @@ def test_invert_reaches_the_network(trevsnn, digits_run, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"), [("n01440764", "tench, Tinca tinca"), ("n99999999", "n99999999"), ("cat", "cat")]
 )
-def test_classes_of_imagenet_are_put_in_words(name, words):
-    assert predict_module._in_words(name) == words
+def test_classes_of_imagenet_are_putin_words(name, words):
+    assert predict_module.in_words(name) == words
 
 
 def test_run_is_repeated_from_its_file_with_options_on_top(trevsnn, digits_run, tmp_path):

@@ -1,11 +1,13 @@
 """`trevsnn report`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from trevsnn.cli.output import check_file, plain_console
+from trevsnn.cli.predict import in_words
 from trevsnn.cli.weights import load_test_data, load_trained
 from trevsnn.data import BadImages, default_workers
 from trevsnn.files import write_text
@@ -47,36 +49,28 @@ def report(
     _, settings = folder.read_config()
     trained, history = load_trained(run, choose_device(device)), folder.read_metrics()
     if not history:
-        raise ValueError(f"run {str(run)!r} has no {folder.metrics.name}, which has its epochs; train it anew")
+        raise ValueError(f"run {str(run)!r} has no {folder.metrics.name}, the metrics of its epochs; train it anew")
     check_file(output, "output")
     dataset = load_test_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
-    config, bad, console = TrainConfig(**settings), BadImages(skip_bad_images), plain_console()
-    from trevsnn.analysis.report.findings import Findings, measure
+    bad, console = BadImages(skip_bad_images), plain_console()
+    from trevsnn.analysis.report.findings import TrainedRun, measure
     from trevsnn.analysis.report.page import render  # matplotlib is slow to import
 
-    measured = measure(
-        trained.model,
-        trained.preprocessing,
-        dataset,
-        config,
-        images=images,
-        workers=workers,
-        bad=bad,
-        console=console,
-    )
-    findings = Findings(
-        run=folder.path.resolve().name,
+    what = TrainedRun(
+        name=folder.path.resolve().name,
         weights=trained.file.name,
         info=trained.info,
         model=trained.model,
         preprocessing=trained.preprocessing,
-        dataset=dataset,
-        config=settings | {"epochs": config.epochs, "precision": config.precision},
+        dataset=replace(dataset, class_names=tuple(map(in_words, dataset.class_names))),
+        config=TrainConfig(**settings),
         history=history,
-        **measured,
     )
-    write_text(output, render(findings))
-    console.print(f"{output}: {findings.evaluation.accuracy:.2%} of {findings.evaluation.images:,}", soft_wrap=True)
+    findings = measure(what, images=images, workers=workers, bad=bad, console=console)
+    write_text(output, render(what, findings))
+    things = "clips" if trained.model.config.frames else "images"
+    accuracy, tested = findings.evaluation.accuracy, findings.evaluation.images
+    console.print(f"{output}: test accuracy {accuracy:.2%} of {tested:,} {things}", soft_wrap=True)
     for message in findings.bad:
         console.print(f"left out: {message}", soft_wrap=True)

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from trevsnn.files import atomic_path
 
-_MOST_NAMED, _MOST_COUNTED = 60, 25
+MOST_NAMED, _MOST_COUNTED = 60, 25
 """Classes whose names, and whose counts, still find room."""
+_LONGEST = 24
+"""Letters of a name."""
 
 
 def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> None:
@@ -34,13 +36,14 @@ def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> No
 def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> None:
     """As `plot_confusion`, onto axes."""
     number = len(class_names)
-    named = number <= _MOST_NAMED
-    ConfusionMatrixDisplay(counts.numpy(), display_labels=class_names if named else None).plot(
+    named = number <= MOST_NAMED
+    labels = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in class_names]
+    ConfusionMatrixDisplay(counts.numpy(), display_labels=labels if named else None).plot(
         ax=axes,
         cmap="Blues",
         colorbar=False,
         include_values=number <= _MOST_COUNTED,
-        xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
+        xticks_rotation="vertical" if max(map(len, labels)) > 2 else "horizontal",
     )
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)  # a name may have dollars

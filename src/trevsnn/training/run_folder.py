@@ -230,10 +230,17 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The epochs so far, empty before the first."""
+        """The epochs so far, empty before the first.
+
+        Raises:
+            ValueError: when they cannot be read.
+        """
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        except ValueError as error:
+            raise ValueError(f"metrics {str(self.metrics)!r} cannot be read: {error}") from error
 
 
 def weights_file(path: str | Path) -> Path:
@@ -245,6 +252,10 @@ def weights_file(path: str | Path) -> Path:
     run = RunFolder(path)
     if run.path.is_dir():
         if not run.weights.is_file():
+            if run.holds_run():
+                raise ValueError(
+                    f"run {str(path)!r} has not finished an epoch; continue it with --resume {shlex.quote(str(path))}"
+                )
             raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
         return run.weights
     if not run.path.exists():

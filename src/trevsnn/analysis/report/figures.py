@@ -20,12 +20,14 @@ from trevsnn.analysis.report.findings import SpikeMaps
 from trevsnn.analysis.report.potentials import BINS_PER_UNIT, EDGES, Potentials
 from trevsnn.data import FramePreprocessing, Preprocessing
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
-from trevsnn.training.confusion_plot import draw_confusion
+from trevsnn.training.confusion_plot import MOST_NAMED, draw_confusion
 
 BLUE, RED, GOLD = "#2a6f97", "#b0413e", "#d99a2b"
-SMALL = (3.6, 2.3)
-"""Inches: as wide as a phone, so that letters are not shrunk there."""
-_STYLE = {
+SMALL = (4.4, 2.6)
+"""Inches: little more than a phone is wide, so that letters can be read there."""
+_WIDE = 6.0
+"""Inches that do not go next to another figure."""
+_STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -33,8 +35,10 @@ _STYLE = {
     "legend.frameon": False,
 }
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
-_LEAST_SHOWN = 1e-4
-"""Share of the potentials of a level below which bins at the ends are left out of its picture."""
+_LEFT_OUT = 1e-3
+"""Share of the potentials of a level that its picture leaves out at either end."""
+_MOST_BINS, _MOST_MERGED = 120, int(THRESHOLD * BINS_PER_UNIT)
+"""Bins are drawn as one, in twos, fours and so on, until no more than this are left; the threshold stays an edge."""
 _MOST_MARKED, _MOST_WRITTEN = 40, 8
 """Epochs with a point each; steps for whose rates there is room as numbers."""
 
@@ -47,6 +51,8 @@ class Picture:
     """All of it, as a data URI."""
     alt: str
     caption: str
+    wide: bool = False
+    """Whether it needs all the width that there is."""
 
 
 def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, percent: bool = False) -> Picture:
@@ -63,7 +69,7 @@ def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, percent
     def draw(axes: Axes) -> None:
         axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=BLUE, markersize=3)
         axes.set(xlabel="epoch", ylabel="%" if percent else "")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
 
     unit = " %" if percent else ""
@@ -75,7 +81,7 @@ def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, percent
 
 def confusion(counts: Tensor, class_names: Sequence[str]) -> Picture:
     """How many images of each class were taken for which."""
-    side = min(7.0, 3.0 + 0.16 * len(class_names))
+    side = 5.0 if len(class_names) > MOST_NAMED else min(11.0, 2.0 + 0.25 * len(class_names))
     return _drawn(
         lambda axes: draw_confusion(axes, counts, class_names),
         (side, side),
@@ -98,7 +104,7 @@ def energy(costs: Mapping[str, Sequence[LayerCost]]) -> Picture:
         axes.set(yticks=places, yticklabels=list(costs), xlabel=unit)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
-        axes.legend()
+        axes.legend(loc="lower right")
 
     alt = "; ".join(
         f"{name} {p / scale:.3g} {unit} published, {s / scale:.3g} {unit} strict"
@@ -109,20 +115,20 @@ def energy(costs: Mapping[str, Sequence[LayerCost]]) -> Picture:
 
 def firing_rates(costs: Sequence[LayerCost]) -> Picture:
     """Of the spikes that every layer receives, by layer and step."""
-    driven = [cost.layer for cost in costs if cost.layer.binary and cost.layer.step is not None]
-    places = sorted({(layer.level, -1 if layer.block is None else layer.block, layer.name) for layer in driven})
-    steps = 1 + max(layer.step for layer in driven)
-    rates = np.full((len(places), steps), np.nan)
-    for layer in driven:
-        rates[places.index((layer.level, -1 if layer.block is None else layer.block, layer.name)), layer.step] = (
-            layer.firing_rate
-        )
+    found: dict[tuple[int, int, str], dict[int, float]] = {}
+    for layer in (cost.layer for cost in costs):
+        if layer.binary and layer.step is not None and layer.level is not None and layer.firing_rate is not None:
+            place = layer.level, -1 if layer.block is None else layer.block, layer.name
+            found.setdefault(place, {})[layer.step] = layer.firing_rate
+    places, steps = sorted(found), 1 + max(max(row) for row in found.values())
+    rates = np.array([[found[place].get(t, np.nan) for t in range(steps)] for place in places])
     names = [f"level {level} {name if block < 0 else f'block {block} {name}'}" for level, block, name in places]
 
     def draw(axes: Axes) -> None:
         image = axes.imshow(100 * rates, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest")
         axes.set(yticks=range(len(places)), yticklabels=names, xlabel="step")
-        axes.set_xticks(range(steps), range(1, steps + 1))
+        axes.set_xticks(np.arange(0, steps, -(-steps // _MOST_WRITTEN)))
+        axes.xaxis.set_major_formatter(lambda t, _: f"{t + 1:.0f}")
         axes.tick_params(length=0)
         if steps <= _MOST_WRITTEN:
             _write(axes, 100 * rates)
@@ -136,29 +142,23 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
 
 def potentials(counted: Potentials, level: int) -> Picture:
     """Histogram of the membrane potentials of one level, all steps together and one by one."""
-    counts = counted.counts[:, level].double()
-    shares = counts / counts.sum(-1, keepdim=True)
-    first, last = _shown_bins(counts.sum(0))
-    edges = EDGES[first : last + 2]
+    density, edges = _histogram(counted.counts[:, level].double())
     rate, window = _mean_of(counted.firing_rate[:, level]), _mean_of(counted.window_share[:, level])
 
     def draw(axes: Axes) -> None:
-        axes.axvspan(*WINDOW, color=GOLD, alpha=0.25, linewidth=0, label="surrogate window")
-        per_unit = shares[:, first : last + 1] * BINS_PER_UNIT
-        axes.stairs(per_unit.mean(0), edges, fill=True, color=BLUE, alpha=0.35, label="all steps")
-        colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(counts)))
-        for t, values in enumerate(per_unit):
-            named = f"step {t + 1}" if t in (0, len(counts) - 1) else None
-            axes.stairs(values, edges, color=colours[t], linewidth=0.8, label=named)
+        axes.axvspan(*WINDOW, color=GOLD, alpha=0.3, linewidth=0, label="surrogate window")
+        axes.stairs(density.mean(0), edges, fill=True, color=BLUE, alpha=0.3, label="all steps")
+        colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(density)))
+        for t, values in enumerate(density):
+            named = f"step {t + 1}" if t in (0, len(density) - 1) else None
+            axes.stairs(values, edges, baseline=None, color=colours[t], linewidth=0.8, label=named)
         axes.axvline(THRESHOLD, color=RED, linewidth=1.2, label="threshold")
-        axes.set(xlabel="membrane potential", ylabel="density", xlim=(float(edges[0]), float(edges[-1])))
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=1e-3)
-        axes.legend(fontsize=6.5, loc="best")
+        axes.set(xlabel="membrane potential", ylabel="density", xlim=(edges[0], edges[-1]))
+        axes.legend(fontsize=7, loc="upper right")
 
     alt = f"Histogram of the membrane potentials of level {level}: {rate:.1%} reach the threshold, {window:.1%} lie in "
     return _drawn(
-        draw, SMALL, alt + "the surrogate window", f"Level {level}: {rate:.1%} fire, {window:.1%} in the window"
+        draw, SMALL, f"{alt}the surrogate window", f"Level {level}: {rate:.1%} fire, {window:.1%} in the window"
     )
 
 
@@ -184,7 +184,7 @@ def spike_maps(
             row[0].set_ylabel(f"step {t + 1}", fontsize=9)
 
     best, found = shown.probabilities.max(0)
-    words = f"{class_names[shown.label]}, taken for {class_names[found]} ({best:.0%})"
+    words = f"{class_names[shown.label]}, taken for {class_names[int(found)]} ({best:.0%})"
     rates = ", ".join(f"{_mean_of(torch.stack([step[level] for step in shown.maps])):.1%}" for level in range(levels))
     alt = f"Spike maps of an input of class {words}, {steps} steps by {levels} levels; of these levels fire {rates}"
     return _drawn(draw, (0.3 + 0.85 * (1 + levels), 0.3 + 0.85 * steps), alt, words, kind="png", whole=True)
@@ -198,13 +198,18 @@ def _as_seen(pixels: Tensor, preprocessing: Preprocessing | FramePreprocessing) 
     return (pixels * std + mean).clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)[None].numpy()
 
 
-def _shown_bins(counts: Tensor) -> tuple[int, int]:
-    """First and last bin worth drawing: the surrogate window and its surroundings, and all but a few potentials."""
-    below, above = counts.cumsum(0) / counts.sum(), counts.flip(0).cumsum(0).flip(0) / counts.sum()
-    worth = (below > _LEAST_SHOWN) & (above > _LEAST_SHOWN)
+def _histogram(counts: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (T, BINS) -> the part worth drawing: density (T, bins), and the edges (bins + 1,)."""
+    seen = counts.sum(0) / counts.sum()
+    worth = (seen.cumsum(0) > _LEFT_OUT) & (seen.flip(0).cumsum(0).flip(0) > _LEFT_OUT)
     worth |= (EDGES[1:] > WINDOW[0] - 0.5) & (EDGES[:-1] < WINDOW[1] + 0.5)
-    found = worth.nonzero().flatten()
-    return int(found[0]), int(found[-1])
+    first, *_, last = worth.nonzero().flatten().tolist()
+    merged = 1
+    while merged < _MOST_MERGED and (last - first) // merged > _MOST_BINS:
+        merged *= 2
+    first, last = first // merged, last // merged + 1
+    density = counts.unflatten(1, (-1, merged)).sum(-1) / counts.sum(-1, keepdim=True) * BINS_PER_UNIT / merged
+    return density[:, first:last].numpy(), EDGES[::merged][first : last + 1].numpy()
 
 
 def _mean_of(values: Tensor) -> float:
@@ -238,5 +243,6 @@ def _drawn(
             figure.savefig(buffer, format="svg", dpi=150, metadata=_NO_METADATA)
         else:
             figure.savefig(buffer, format="png", dpi=150)
+    wide = size[0] > _WIDE
     mime = "image/svg+xml" if kind == "svg" else "image/png"
-    return Picture(f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption)
+    return Picture(f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption, wide)

@@ -19,12 +19,12 @@ from trevsnn.data import BadImages, FramePreprocessing, LabelledData, Preprocess
 from trevsnn.data.loading import TEST_BATCH, Batch
 from trevsnn.data.splitting import spread
 from trevsnn.models import TRevSNN, WeightsInfo
-from trevsnn.reversible import Memory
+from trevsnn.reversible import Memory, StepState
 from trevsnn.training import TrainConfig, evaluate
 from trevsnn.training.evaluation import Evaluation
 
 ENERGY_IMAGES = 256
-SHOWN_IMAGES = 3
+SHOWN_IMAGES = 4
 CPU_BATCH = 8
 """Images of the training step whose memory is measured on a CPU, at most."""
 
@@ -44,48 +44,44 @@ class SpikeMaps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
-    """Of one run."""
+class TrainedRun:
+    """What a run left."""
 
-    run: str
-    """Name of its folder."""
+    name: str
+    """Of its folder."""
     weights: str
     """Name of the weights file."""
     info: WeightsInfo
     model: TRevSNN
     preprocessing: Preprocessing | FramePreprocessing
     dataset: LabelledData
-    config: Mapping[str, Any]
-    """Settings of the run, by name."""
+    """What it is tested on."""
+    config: TrainConfig
     history: Sequence[Mapping[str, Any]]
     """Metrics, a row per epoch, one at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was measured on it."""
+
     evaluation: Evaluation
     potentials: Potentials
     costs: Sequence[LayerCost]
     energy_images: int
     """How many images the costs are a mean of."""
+    shown: Sequence[SpikeMaps]
     memory: Mapping[str, StepMemory | None]
     """Of a training step by setting, None where the device has too little."""
-    shown: Sequence[SpikeMaps]
     bad: Sequence[str]
     """Messages of images that could not be read."""
 
 
-def measure(
-    model: TRevSNN,
-    preprocessing: Preprocessing | FramePreprocessing,
-    dataset: LabelledData,
-    config: TrainConfig,
-    *,
-    images: int | None,
-    workers: int,
-    bad: BadImages,
-    console: Console,
-) -> dict[str, Any]:
-    """The part of `Findings` that is measured, on the device that the network is on.
+def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages, console: Console) -> Findings:
+    """Run a network on test images and through training steps, on the device that it is on.
 
     Args:
-        model, preprocessing, dataset, config: of the run.
+        run: what to measure; it stays as it is.
         images: how many test images to run, evenly spread over all of them; None for all.
         workers: processes that read images.
         bad: takes note of images that cannot be read.
@@ -97,25 +93,25 @@ def measure(
     """
 
     def batches(count: int, what: str) -> Iterable[Batch]:
-        samples = spread(dataset.test, count)
-        found = evaluation_batches(samples, preprocessing, workers=workers)
+        samples = spread(run.dataset.test, count)
+        found = evaluation_batches(samples, run.preprocessing, workers=workers)
         return _with_bar(found, what, math.ceil(len(samples) / TEST_BATCH), console)
 
-    count = len(dataset.test) if images is None else images
+    model, count = run.model, len(run.dataset.test) if images is None else images
     potentials = Potentials.none(model.config.timesteps, len(model.config.channels))
     with watching_states(model, potentials.add):
         evaluation = evaluate(model, batches(count, "testing"), bad)
     operations = measure_operations(model, batches(min(count, ENERGY_IMAGES), "counting operations"), bad)
     shown = [maps for batch in batches(min(count, SHOWN_IMAGES), "spikes") for maps in spike_maps(model, batch, bad)]
-    return {
-        "evaluation": evaluation,
-        "potentials": potentials,
-        "costs": layer_costs(operations),
-        "energy_images": operations.images,
-        "shown": shown,
-        "memory": measure_memory(model, preprocessing.input_size[1:], config, console),
-        "bad": sorted(bad.known),
-    }
+    return Findings(
+        evaluation=evaluation,
+        potentials=potentials,
+        costs=layer_costs(operations),
+        energy_images=operations.images,
+        shown=shown,
+        memory=measure_memory(model, run.preprocessing.input_size[1:], run.config, console),
+        bad=sorted(bad.known),
+    )
 
 
 def measure_memory(
@@ -149,7 +145,7 @@ def spike_maps(model: TRevSNN, batch: Batch, bad: BadImages) -> list[SpikeMaps]:
         return []
     clips, maps = model.config.frames, []
 
-    def note(state) -> None:
+    def note(state: StepState) -> None:
         maps.append([state.spikes(level).mean(1).cpu() for level in range(len(state.membranes))])
 
     with watching_states(model.eval(), note):

@@ -12,7 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from trevsnn import __version__
 from trevsnn.analysis.energy import ACCUMULATE_ENERGY, MAC_ENERGY, LayerCost, mean_firing_rate, total, unit_of
 from trevsnn.analysis.report import figures
-from trevsnn.analysis.report.findings import Findings
+from trevsnn.analysis.report.findings import Findings, TrainedRun
+from trevsnn.analysis.report.potentials import Potentials
 from trevsnn.analysis.step_memory import PARTS
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
 
@@ -29,28 +30,28 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def render(findings: Findings) -> str:
+def render(run: TrainedRun, findings: Findings) -> str:
     """The page, HTML."""
     parts = _parts(findings.costs)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        run=findings.run,
+        run=run.name,
         version=__version__,
         date=date.today().isoformat(),
-        clips=findings.model.config.frames,
-        summary=_summary(findings),
+        clips=run.model.config.frames,
+        summary=_summary(run, findings),
         curves=[
-            figures.curve(findings.history, "test_accuracy", "Accuracy on the test split", percent=True),
-            figures.curve(findings.history, "test_loss", "Cross-entropy on the test split (nats)"),
-            figures.curve(findings.history, "loss", "Loss in training, of all classifiers"),
-            figures.curve(findings.history, "lr", "Learning rate at the start of the epoch"),
+            figures.curve(run.history, "test_accuracy", "Accuracy on the test split", percent=True),
+            figures.curve(run.history, "test_loss", "Cross-entropy on the test split (nats)"),
+            figures.curve(run.history, "loss", "Loss in training, of all classifiers"),
+            figures.curve(run.history, "lr", "Learning rate at the start of the epoch"),
         ],
-        epochs=_epochs(findings),
+        epochs=_epochs(run),
         evaluation=findings.evaluation,
-        test_images=len(findings.dataset.test),
-        split=findings.dataset.split,
-        confusion=figures.confusion(findings.evaluation.confusion, findings.dataset.class_names),
-        confusions=_confusions(findings),
+        test_images=len(run.dataset.test),
+        split=run.dataset.split,
+        confusion=figures.confusion(findings.evaluation.confusion, run.dataset.class_names),
+        confusions=_confusions(run, findings),
         bad=findings.bad,
         energy_images=findings.energy_images,
         per_mac=MAC_ENERGY,
@@ -60,34 +61,31 @@ def render(findings: Findings) -> str:
         layers=_layers(findings.costs),
         threshold=THRESHOLD,
         window=WINDOW,
-        potentials=[
-            figures.potentials(findings.potentials, level) for level in range(len(findings.model.config.channels))
-        ],
-        rates=_rates(findings),
-        memory=_memory(findings),
-        maps=[
-            figures.spike_maps(shown, findings.preprocessing, findings.dataset.class_names) for shown in findings.shown
-        ],
-        configuration=_configuration(findings),
+        potentials=[figures.potentials(findings.potentials, level) for level in range(len(run.model.config.channels))],
+        rates=_rates(findings.potentials),
+        memory=_memory(run, findings),
+        maps=[figures.spike_maps(shown, run.preprocessing, run.dataset.class_names) for shown in findings.shown],
+        configuration=_configuration(run),
     )
 
 
-def _summary(findings: Findings) -> Table:
-    model, evaluation, costs = findings.model, findings.evaluation, findings.costs
+def _summary(run: TrainedRun, findings: Findings) -> Table:
+    model, evaluation, costs = run.model, findings.evaluation, findings.costs
     energy = total(cost.published for cost in costs).energy, total(cost.strict for cost in costs).energy
     unit, scale = unit_of(max(energy))
+    things = "clips" if model.config.frames else "images"
     return Table(
         "The run in short",
         (),
         [
-            ("test accuracy", f"{evaluation.accuracy:.2%} of {evaluation.images:,}"),
-            ("data", f"{findings.dataset.name}, {len(findings.dataset.class_names):,} classes"),
-            ("network", f"{findings.info.model}, {model.config.timesteps} steps, {len(model.config.channels)} levels"),
+            ("test accuracy", f"{evaluation.accuracy:.2%} of {evaluation.images:,} {things}"),
+            ("data", f"{run.dataset.name}, {len(run.dataset.class_names):,} classes"),
+            ("network", f"{run.info.model}, {model.config.timesteps} steps, {len(model.config.channels)} levels"),
             ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
-            ("epochs", _of(len(findings.history), findings.config["epochs"])),
+            ("epochs", _of(len(run.history), run.config.epochs)),
             ("energy", f"{energy[0] / scale:,.3g} {unit} published, {energy[1] / scale:,.3g} {unit} strict"),
             ("mean firing rate", f"{mean_firing_rate(costs):.2%}"),
-            ("weights", ", ".join(filter(None, (findings.weights, findings.info.note)))),
+            ("weights", ", ".join(filter(None, (run.weights, run.info.note)))),
         ],
     )
 
@@ -96,8 +94,8 @@ def _of(count: int, everything: int) -> str:
     return f"{count:,}" if count == everything else f"{count:,} of {everything:,}"
 
 
-def _epochs(findings: Findings) -> Table:
-    last, best = findings.history[-1], max(findings.history, key=lambda row: row["test_accuracy"])
+def _epochs(run: TrainedRun) -> Table:
+    last, best = run.history[-1], max(run.history, key=lambda row: row["test_accuracy"])
     return Table(
         "Epochs",
         ("", "epoch", "test accuracy", "test loss", "loss", "images/s"),
@@ -115,9 +113,9 @@ def _epochs(findings: Findings) -> Table:
     )
 
 
-def _confusions(findings: Findings) -> Table:
+def _confusions(run: TrainedRun, findings: Findings) -> Table:
     """The pairs of classes that are taken for each other most often."""
-    counts, names = findings.evaluation.confusion, findings.dataset.class_names
+    counts, names = findings.evaluation.confusion, run.dataset.class_names
     wrong = counts - counts.diag().diag()
     best = wrong.flatten().topk(min(_MOST_CONFUSIONS, wrong.numel()))
     rows = []
@@ -176,8 +174,7 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
     )
 
 
-def _rates(findings: Findings) -> Table:
-    counted = findings.potentials
+def _rates(counted: Potentials) -> Table:
     steps = range(counted.counts.shape[0])
     shares = torch.cat([counted.firing_rate, counted.window_share.mean(0, keepdim=True)])
     return Table(
@@ -187,12 +184,12 @@ def _rates(findings: Findings) -> Table:
     )
 
 
-def _memory(findings: Findings) -> Table:
-    device, steps = next(findings.model.parameters()).device.type, findings.memory
+def _memory(run: TrainedRun, findings: Findings) -> Table:
+    device, steps = next(run.model.parameters()).device.type, findings.memory
     batch = next((step.batch for step in steps.values() if step is not None), None)
-    size = " x ".join(map(str, findings.preprocessing.input_size[1:]))
+    size = " x ".join(map(str, run.preprocessing.input_size[1:]))
     return Table(
-        f"MB of a training step of {batch} inputs of {size}, {findings.config['precision']}, on the {device.upper()}",
+        f"MB of a training step of {batch} inputs of {size}, {run.config.precision}, on the {device.upper()}",
         ("", *steps),
         [
             (
@@ -204,11 +201,11 @@ def _memory(findings: Findings) -> Table:
     )
 
 
-def _configuration(findings: Findings) -> list[Table]:
+def _configuration(run: TrainedRun) -> list[Table]:
     kinds = {
-        "Settings of the run": {"dataset": findings.dataset.name, **findings.config},
-        "Options of the network": asdict(findings.model.config),
-        "Preparation of the input": asdict(findings.preprocessing),
+        "Settings of the run": {"dataset": run.dataset.name, **asdict(run.config)},
+        "Options of the network": asdict(run.model.config),
+        "Preparation of the input": asdict(run.preprocessing),
     }
     return [
         Table(caption, (), [(name, _written(value)) for name, value in values.items() if value is not None])
@@ -217,4 +214,4 @@ def _configuration(findings: Findings) -> list[Table]:
 
 
 def _written(value: Any) -> str:
-    return ", ".join(map(_written, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(_written, value)) if isinstance(value, list | tuple) else str(value) or "none"

@@ -8,7 +8,7 @@ from torch import Tensor
 from trevsnn.neurons.masks import THRESHOLD, in_window
 from trevsnn.reversible import StepState
 
-LOW, HIGH = -16, 17
+LOW, HIGH = -256, 256
 BINS_PER_UNIT = 16
 """A power of 2, so that no rounding moves a potential across an edge."""
 BINS = (HIGH - LOW) * BINS_PER_UNIT
