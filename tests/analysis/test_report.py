@@ -1,5 +1,6 @@
 import base64
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,8 +138,6 @@ def test_no_image(run):
 
 
 def test_names_are_text_and_no_markup(run, findings):
-    from dataclasses import replace
-
     names = ("<script>alert(1)</script>", '"><b>', "$x_{$", "&amp;", "\u65e5\u672c", "x" * 300, *"6789")
     odd = replace(run, name="<i>run</i>", dataset=replace(run.dataset, class_names=names))
     page = render(odd, findings)
@@ -153,8 +152,6 @@ def test_names_are_text_and_no_markup(run, findings):
 
 
 def test_memory_that_is_not_there(run, findings):
-    from dataclasses import replace
-
     page = render(run, replace(findings, memory=findings.memory | {"stored": None}, shown=[]))
     assert "out of memory" in page
     assert "Spike maps" not in page

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -176,7 +177,7 @@ def spike_maps(
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
                 if place:
-                    axes.imshow(shown.maps[t][place - 1], cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+                    axes.imshow(shown.maps[t][place - 1].numpy(), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
                 elif t < len(inputs):
                     axes.imshow(inputs[t], interpolation="nearest")
                 if t == 0:
@@ -236,7 +237,8 @@ def _drawn(
 ) -> Picture:
     """What `draw` makes of axes, or of the whole figure, of this size (inches)."""
     buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has it
         figure = Figure(figsize=size, layout="constrained")
         draw(figure if whole else figure.subplots())
         if kind == "svg":
