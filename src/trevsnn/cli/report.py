@@ -14,8 +14,6 @@ from trevsnn.files import write_text
 from trevsnn.training import RunFolder, TrainConfig, choose_device
 from trevsnn.training.config import Device, Whole
 
-FILE = "report.html"
-
 
 def report(
     run: Path,
@@ -45,7 +43,7 @@ def report(
         device: Where to compute; auto takes CUDA where there is a GPU.
     """
     folder = RunFolder(run.parent if run.is_file() else run)
-    output = output or folder.path / FILE
+    output = output or folder.report
     _, settings = folder.read_config()
     trained, history = load_trained(run, choose_device(device)), folder.read_metrics()
     if not history:

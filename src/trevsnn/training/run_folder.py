@@ -9,6 +9,7 @@
     tensorboard/          the same as TensorBoard events
     samples/              a few test images, or recordings, to try `trevsnn predict` on
     bad_images.txt        images that could not be read, where these are skipped
+    report.html           what `trevsnn report` wrote
 
 At the end of an epoch the weights are written before the checkpoint: a run that is stopped in between tests that epoch
 once more, and writes the same. Every file is replaced in one step.
@@ -66,6 +67,7 @@ class RunFolder:
         self.events = self.path / "tensorboard"
         self.samples = self.path / "samples"
         self.bad_images = self.path / "bad_images.txt"
+        self.report = self.path / "report.html"
 
     def holds_run(self) -> bool:
         """Whether a run has been started here."""
@@ -111,6 +113,7 @@ class RunFolder:
             self.events,
             self.samples,
             self.bad_images,
+            self.report,
         ]
 
     def check_free(self, overwrite: bool) -> None:

@@ -72,7 +72,7 @@ def render(run: TrainedRun, findings: Findings) -> str:
 def _summary(run: TrainedRun, findings: Findings) -> Table:
     model, evaluation, costs = run.model, findings.evaluation, findings.costs
     energy = total(cost.published for cost in costs).energy, total(cost.strict for cost in costs).energy
-    unit, scale = unit_of(max(energy))
+    unit, scale = unit_of(energy[0])
     things = "clips" if model.config.frames else "images"
     return Table(
         "The run in short",
@@ -162,7 +162,8 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
         [
             (
                 cost.layer.name,
-                *("" if n is None else str(n) for n in (cost.layer.step, cost.layer.level, cost.layer.block)),
+                "" if cost.layer.step is None else str(cost.layer.step + 1),
+                *("" if n is None else str(n) for n in (cost.layer.level, cost.layer.block)),
                 f"{cost.layer.macs / 1e6:,.3f}",
                 "" if cost.firing_rate is None else f"{cost.firing_rate:.2%}",
                 "" if cost.layer.silent is None else f"{cost.layer.silent:.2%}",
