@@ -45,12 +45,10 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("size", [(6, 5), (9, 8), (1, 4)])
+@pytest.mark.parametrize("size", [(6, 5), (9, 8), (3, 1)])
 @pytest.mark.parametrize(("numbers", "options"), SINGLE, ids=str)
 def test_operations_are_the_dependencies_of_the_outputs(numbers, options, size):
     conv = nn.Conv2d(*numbers, **options)
-    if any(side + 2 * pad < kernel for side, pad, kernel in zip(size, conv.padding, conv.kernel_size, strict=True)):
-        pytest.skip("the kernel does not fit")
     inputs = torch.randint(0, 3, (conv.in_channels, *size))
     expected = inputs.flatten().double() @ dependencies(conv, size=inputs.shape)
     assert Wiring.of(conv, inputs.shape).operations(inputs) == expected

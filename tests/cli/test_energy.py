@@ -120,7 +120,7 @@ def test_recordings(trevsnn, energy, tmp_path, monkeypatch, quick):
     run = tmp_path / "run"
     assert trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)[0] == 0
     layers, text = energy(run)
-    assert "30 of 30 test images of events/digits" in text
+    assert "30 of 30 test recordings of events/digits" in text
     assert [(row["step"], row["level"]) for row in layers if row["layer"] == "stem 1"] == [(0, 0)]
     code, _, error = trevsnn("energy", run, "--over-time")
     assert code == 2

@@ -73,6 +73,7 @@ def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
     assert row["test_accuracy"] == RunFolder(run).read_metrics()[-1]["test_accuracy"]
     assert row["split"] == "its own"
     assert (tmp_path / "a.png").stat().st_size > 1000
+    assert "5 of 20 test recordings of events/folder" in trevsnn("energy", run, "--images", 5, "--workers", 0)[1]
     code, text, _ = trevsnn("eval", run, "--shuffle-frames", "--json", tmp_path / "a.json")
     (row,) = json.loads((tmp_path / "a.json").read_text())
     assert row["test_accuracy"] < 0.9, "all that tells the classes apart is the order of the frames"

@@ -98,7 +98,8 @@ def energy(
         samples = spread(dataset.test, IMAGES if images is None else images)
         workers = default_workers(dataset.in_memory) if workers is None else workers
         operations = measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers), bad)
-        about = f"{operations.images} of {len(dataset.test)} test images of {dataset.name}"
+        kind = "recordings" if model.config.frames else "images"
+        about = f"{operations.images} of {len(dataset.test)} test {kind} of {dataset.name}"
         if network in list_models():
             about += "; its weights are untrained, and a trained network fires otherwise"
     elif (data, val_split, images, workers, skip_bad_images) == (None, None, None, None, False):
