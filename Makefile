@@ -25,6 +25,7 @@ memory: $(BIN)/.installed  ## the tables and pictures of training memory in READ
 benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
 	$(BIN)/pip install --quiet --group benchmarks
 	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
+	$(BIN)/python benchmarks/inference.py --output runs/benchmarks
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trevsnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

@@ -10,6 +10,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from trevsnn.models import TRevSNN
 from trevsnn.neurons import spike
 from trevsnn.reversible import ReversibleGrid, StepState
 
@@ -102,6 +103,22 @@ def excite(model: nn.Module) -> nn.Module:
         elif name.endswith("running_var"):
             buffer.data = 0.5 + torch.rand(buffer.shape, generator=generator)
     return model
+
+
+def key_spikes(model: TRevSNN, x: Tensor) -> list[Tensor]:
+    """Spikes of the key neurons of a network in eval mode, of every step and level in turn."""
+    config, spikes = model.config, []
+
+    def read(state: StepState) -> None:
+        spikes.extend(state.spikes(level) for level in range(len(config.channels)))
+
+    with torch.no_grad():
+        source = x if config.frames else model.stem(x)
+        if config.input_encoding == "grouped":
+            model.grid(source.chunk(config.timesteps, dim=1), read)
+        else:
+            model.grid(list(source) if config.frames else source, read)
+    return spikes
 
 
 def decay_values(decay: float | str | Sequence[float]) -> list[float]:

@@ -22,7 +22,19 @@ def test_version_and_help(trevsnn):
     assert trevsnn("--version")[:2] == (0, package.__version__ + "\n")
     code, text, _ = trevsnn("--help")
     assert code == 0
-    for command in ("train", "eval", "predict", "recipes", "models", "memory", "energy", "report", "convert"):
+    for command in [
+        "train",
+        "eval",
+        "predict",
+        "show",
+        "recipes",
+        "models",
+        "memory",
+        "energy",
+        "report",
+        "convert",
+        "export",
+    ]:
         assert re.search(rf"│ {command} ", text)
 
 

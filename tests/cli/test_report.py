@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from trevsnn.cli import main
 from trevsnn.training import RunFolder
@@ -110,6 +111,36 @@ def test_page_of_clips(trevsnn, clip_run, tmp_path):
     assert "Inference of one clip, mean of 6" in page
     assert "MB of a training step of 6 inputs of 40 x 48, fp32, on the CPU" in page
     assert "&lt;i&gt;left" in page
+
+
+def test_pictures_that_cannot_be_read(trevsnn, tmp_path, quick):
+    generator = np.random.default_rng(0)
+    for i, name, split in product(range(4), ("cat", "dog & <b>"), ("train", "val")):
+        place = tmp_path / "data" / split / name
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (40, 40, 3), np.uint8)).save(place / f"{i}.png")
+    network = ["--model", "trevsnn_digits", "--image-size", "32", "--workers", "0"]
+    options = ["4" if token == "240" else token for token in quick]
+    train = ["train", "imagefolder", "--data", tmp_path / "data", "--output", tmp_path / "run", *network, *options]
+    assert trevsnn(*train)[0] == 0
+    moved, broken = (tmp_path / "data").rename(tmp_path / "moved"), tmp_path / "moved" / "val" / "cat" / "0.png"
+    broken.write_text("no picture")
+    report = ["report", tmp_path / "run", "--data", moved, "--workers", 0]
+    assert "cat/0.png' is not an image" in trevsnn(*report)[2]
+    assert not (tmp_path / "run" / "report.html").exists()
+    code, text, error = trevsnn(*report, "--skip-bad-images")
+    assert code == 0, error
+    assert "of 7 images\nleft out: " in text
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    check_page(page)
+    assert "of 7 test images are\nrecognised; the data set has 8 of" in page
+    assert "Left out, as they cannot be read: 1" in page
+    assert "dog &amp; &lt;b&gt;" in page
+
+    # another run in the same folder is none that the page is about
+    train[train.index(tmp_path / "data")] = moved
+    assert trevsnn(*train, "--overwrite", "--skip-bad-images")[0] == 0
+    assert not (tmp_path / "run" / "report.html").exists()
 
 
 def test_weights_of_the_best_epoch(trevsnn, digits_run, tmp_path):

@@ -12,6 +12,7 @@ from trevsnn import __version__
 from trevsnn.cli.convert import convert
 from trevsnn.cli.energy import energy
 from trevsnn.cli.eval import evaluate_run
+from trevsnn.cli.export import export_run
 from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
@@ -47,6 +48,7 @@ app.command(memory)
 app.command(energy)
 app.command(report)
 app.command(convert)
+app.command(export_run, name="export")
 
 
 def _failed(message: str) -> int:

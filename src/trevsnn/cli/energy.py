@@ -12,7 +12,7 @@ from trevsnn.analysis.energy import Cost, LayerCost, layer_costs, mean_firing_ra
 from trevsnn.analysis.operations import assume_operations, measure_operations
 from trevsnn.analysis.over_time import cost_over_time
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
-from trevsnn.cli.weights import Trained, load_test_data, load_trained
+from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import (
     BadImages,
     FramePreprocessing,
@@ -136,7 +136,7 @@ def _open(network: str, device: torch.device) -> Trained:
 
 def _load_data(network: str, trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
     if network not in list_models():
-        return load_test_data(trained, data, val_split)
+        return load_data(trained, data, val_split)
     if trained.model.config.frames:
         raise ValueError(f"{network!r} by name is untrained, and takes clips; give a run of it, or --firing-rate RATE")
     if data is None:

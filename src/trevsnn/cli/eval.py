@@ -8,7 +8,7 @@ import torch
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
-from trevsnn.cli.weights import load_test_data, load_trained
+from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
 from trevsnn.training import choose_device, evaluate
@@ -45,7 +45,7 @@ def evaluate_run(
     check_json(json)
     check_file(confusion, "confusion file")
     trained = load_trained(run, choose_device(device))
-    dataset = load_test_data(trained, data, val_split)
+    dataset = load_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
     batches, bad = evaluation_batches(dataset.test, trained.preprocessing, workers=workers), BadImages(skip_bad_images)
     if shuffle_frames:

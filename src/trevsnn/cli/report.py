@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from trevsnn.cli.output import check_file, plain_console
 from trevsnn.cli.predict import in_words
-from trevsnn.cli.weights import load_test_data, load_trained
+from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers
 from trevsnn.files import write_text
 from trevsnn.training import RunFolder, TrainConfig, choose_device
@@ -49,7 +49,7 @@ def report(
     if not history:
         raise ValueError(f"run {str(run)!r} has no {folder.metrics.name}, the metrics of its epochs; train it anew")
     check_file(output, "output")
-    dataset = load_test_data(trained, data, val_split)
+    dataset = load_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
     bad, console = BadImages(skip_bad_images), plain_console()
     from trevsnn.analysis.report.findings import TrainedRun, measure

@@ -37,16 +37,16 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     return Trained(file, model, info, kind.from_dict(info.preprocessing))
 
 
-def load_test_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
-    """What a network is tested on.
+def load_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
+    """The data set that a network was trained on.
 
     Args:
         trained: the network.
-        data: folder of the data set, or None for what the run was trained on.
+        data: the folder that holds it; None for where the run found it.
         val_split: share of the images to test on, 1 for all; None for the run's.
 
     Raises:
-        ValueError: when the data set is not named, cannot be loaded, or has other classes.
+        ValueError: when the weights do not name it, it is not there, or it has other classes now.
     """
     if trained.info.dataset is None:
         raise ValueError(
@@ -61,15 +61,14 @@ def load_test_data(trained: Trained, data: Path | None, val_split: float | None)
         )
     val_split = config.val_split if val_split is None else val_split
     config = replace(config, data=data or config.data)
-    name, preprocessing = trained.info.dataset, trained.preprocessing
-    sensor = preprocessing.sensor_size if isinstance(preprocessing, FramePreprocessing) else None
-    dataset = load_dataset(
-        name, config.data, None if val_split == 1 else val_split, sensor if name == RECORDING_FOLDER else None
-    )
-    dataset = with_frames(dataset, preprocessing, config)
+    name, preprocessing, share = trained.info.dataset, trained.preprocessing, None if val_split == 1 else val_split
+    sensor = None
+    if name == RECORDING_FOLDER and isinstance(preprocessing, FramePreprocessing):
+        sensor = preprocessing.sensor_size
+    dataset = load_dataset(name, config.data, share, sensor)
     if trained.info.class_names not in (None, dataset.class_names):
         raise ValueError(
             f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "
             f"{len(dataset.class_names)}, {dataset.class_names[0]!r} the first"
         )
-    return dataset
+    return with_frames(dataset, preprocessing, config)

@@ -231,11 +231,11 @@ def default_workers(in_memory: bool, local_processes: int = 1) -> int:
 def missing_frames(samples: CachedFrames, rank: int = 0, world: int = 1) -> list[np.ndarray]:
     """Indices of the recordings whose frames are yet to be made, this process's share, in parts that are read from the
     same file or few ones."""
-    parts = []
-    for group in np.split(np.arange(len(samples)), np.cumsum(samples.group_sizes())[:-1]):
-        missing = np.array([index for index in group if not samples.file(index).exists()], np.int64)
-        parts += [missing[start : start + _TOGETHER] for start in range(0, len(missing), _TOGETHER)]
-    return parts[rank::world]
+    groups = np.split(np.arange(len(samples)), np.cumsum(samples.group_sizes())[:-1])
+    parts = [group[start : start + _TOGETHER] for group in groups for start in range(0, len(group), _TOGETHER)]
+    # shared out before others' files appear, so that each process comes to the same shares
+    missing = (part[[not samples.file(int(index)).exists() for index in part]] for part in parts[rank::world])
+    return [part for part in missing if len(part)]
 
 
 def prepare_frames(samples: CachedFrames, parts: Sequence[np.ndarray], workers: int) -> Iterator[Prepared]:

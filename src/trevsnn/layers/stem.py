@@ -1,6 +1,7 @@
 """The stem: encodes an image once, (N, in_chans, H, W) -> (N, C, H/4, W/4), float."""
 
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,19 @@ class Stem(nn.Module):
         return self.conv2(x)
 
 
+class Piece(NamedTuple):
+    """A convolution of a part of the image, to be added to the stem's output."""
+
+    conv: nn.Conv2d
+    rows: slice
+    columns: slice
+    """Of the image, without padding."""
+    padding: tuple[int, int, int, int]
+    """Zeros around that part: top, left, bottom, right (pixels)."""
+    at: tuple[int, int]
+    """Row and column of the output where its own output begins."""
+
+
 class FoldedStem(nn.Module):
     """A linear stem as one 11 x 11 stride-4 convolution, the same at the borders too.
 
@@ -63,6 +77,24 @@ class FoldedStem(nn.Module):
                 (top, bottom), (left, right) = along_rows[rows], along_columns[columns]
                 out[:, :, bottom, right] += self.parts[f"{rows}_{columns}"](x[:, :, top, left])
         return out
+
+    def pieces(self, height: int, width: int) -> list[Piece]:
+        """What `forward` adds up for an image of this size: the whole image first, then the borders."""
+        along_rows, along_columns = self._segments(height), self._segments(width)
+        pieces = []
+        for rows, columns in product(along_rows, along_columns):
+            (vertical, bottom), (horizontal, right) = along_rows[rows], along_columns[columns]
+            row_slice, above, below = self._within(vertical, height)
+            column_slice, before, after = self._within(horizontal, width)
+            padding, at = (above, before, below, after), (bottom.start or 0, right.start or 0)
+            pieces.append(Piece(self.parts[f"{rows}_{columns}"], row_slice, column_slice, padding, at))  # type: ignore[arg-type]
+        return pieces
+
+    def _within(self, padded: slice, size: int) -> tuple[slice, int, int]:
+        """The part of an axis of the padded image that lies on the image, and how far it reaches out at both ends."""
+        start, stop, _ = padded.indices(size + 2 * self.padding)
+        start, stop = start - self.padding, stop - self.padding
+        return slice(max(start, 0), min(stop, size)), max(-start, 0), max(stop - size, 0)
 
     def _segments(self, size: int) -> dict[str, tuple[slice, slice]]:
         """Along an axis: the kinds that occur, where they read in the padded image, and where they write."""

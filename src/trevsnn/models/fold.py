@@ -29,14 +29,18 @@ if TYPE_CHECKING:
     from trevsnn.models.network import TRevSNN
 
 
-def fold(model: "TRevSNN") -> "TRevSNN":
+def fold(model: "TRevSNN", *, merge_stem: bool = True) -> "TRevSNN":
     """A copy of model in eval mode, folded: the same logits up to rounding.
+
+    Args:
+        model: the network.
+        merge_stem: off, the stem stays two convolutions, plain ones.
 
     Raises:
         ValueError: when the leaky-relu's slope is not 1 yet (`set_negative_slope`), or model is folded.
     """
     folded = copy.deepcopy(model).eval()
-    if any(isinstance(module, FoldedStem) for module in folded.modules()):
+    if is_folded(model):
         raise ValueError("this network is folded already")
     slopes = {module.negative_slope for module in folded.modules() if isinstance(module, (Stem, SpikeHead))}
     if slopes != {1.0}:
@@ -47,7 +51,8 @@ def fold(model: "TRevSNN") -> "TRevSNN":
     folded.config = replace(folded.config, aux_heads=False)
     folded.aux_heads = nn.ModuleList()
     _bake(folded)
-    _fold_stems(folded)
+    if merge_stem:
+        _fold_stems(folded)
     if isinstance(folded.head, SpikeHead):
         folded.head = nn.Sequential(_merge_linear(folded.head.linear1, folded.head.linear2), nn.Flatten(1))
     for module in folded.modules():
@@ -58,6 +63,11 @@ def fold(model: "TRevSNN") -> "TRevSNN":
             last.bias = nn.Parameter((last.bias * module.gamma).detach())
             module.gamma = None
     return folded
+
+
+def is_folded(model: nn.Module) -> bool:
+    """Whether the model is what `fold` returns."""
+    return not any(isinstance(module, StandardisedConvolution) for module in model.modules())
 
 
 def _fold_stems(model: nn.Module) -> None:

@@ -24,7 +24,6 @@ from trevsnn.layers import (
     AuxiliaryHead,
     BlockTail,
     ConvNorm,
-    FoldedStem,
     Fusion,
     SpikeHead,
     SpikingBlock,
@@ -192,7 +191,9 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        if any(isinstance(module, FoldedStem) for module in self.modules()):
+        from trevsnn.models.fold import is_folded
+
+        if is_folded(self):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
         save_weights(self, save_directory / HUB_WEIGHTS, self.described())
         config = json.dumps(asdict(self.config), indent=2)
@@ -241,10 +242,10 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         Raises:
             ValueError: naming its shape.
         """
-        self._check_input(frame.expand(self.config.timesteps, *frame.shape))
+        self.check_input(frame.expand(self.config.timesteps, *frame.shape))
 
     def _run(self, x: Tensor, readout=None) -> list[Tensor]:
-        self._check_input(x)
+        self.check_input(x)
         if self.config.frames:
             return self.grid(list(x), readout)
         if self.grid.memory != "stored" and torch.is_grad_enabled():
@@ -260,7 +261,12 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         last = state.t == self.config.timesteps - 1
         return _spatial_mean(state.spikes() if last else state.membranes[-1])
 
-    def _check_input(self, x: Tensor) -> None:
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input of `forward` that does not fit.
+
+        Raises:
+            ValueError: naming its shape.
+        """
         names = ("T", "N", "in_chans", "H", "W") if self.config.frames else ("N", "in_chans", "H", "W")
         if x.dim() != len(names):
             raise ValueError(f"input of shape {tuple(x.shape)} must have {len(names)} dimensions ({', '.join(names)})")

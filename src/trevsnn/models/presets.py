@@ -145,6 +145,8 @@ def _with_weights(name: str, path: Path, options: dict[str, Any]) -> TRevSNN:
         raise ValueError(f"checkpoint {str(path)!r} is of {info.model}, not {name}")
     try:
         model = create_model(info.model, **info.options | options)
+        if info.folded:
+            model = model.fold()
         same_classes = model.num_classes == info.options.get("num_classes", model.num_classes)
         report = load_tensors_into(model, path, except_heads=not same_classes)
         heads = () if same_classes else ("head.", "aux_heads.")

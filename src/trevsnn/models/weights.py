@@ -32,6 +32,8 @@ class WeightsInfo:
     """How pictures become inputs, in timm's words (see `trevsnn.data.Preprocessing`)."""
     note: str | None = None
     """How these weights came to be, in words."""
+    folded: bool = False
+    """Whether the weights are those of the deployed network, which `fold()` returns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
         metadata["dataset"] = info.dataset
     if info.note is not None:
         metadata["note"] = info.note
+    if info.folded:
+        metadata["folded"] = "true"
     for name in ("class_names", "preprocessing"):
         if getattr(info, name) is not None:
             metadata[name] = json.dumps(getattr(info, name))
@@ -137,6 +141,7 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
         class_names=class_names,
         preprocessing=preprocessing,
         note=metadata.get("note"),
+        folded=metadata.get("folded") == "true",
     )
 
 

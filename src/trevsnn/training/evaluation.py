@@ -34,6 +34,37 @@ class Evaluation:
         return int(self.confusion.trace()) / self.images
 
 
+class Tally:
+    """Adds up what was found, batch by batch.
+
+    Args:
+        num_classes: of the network.
+        device: where its logits are.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device | str = "cpu"):
+        self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.long, device=device)
+        self.loss = 0.0
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """A batch: (N, num_classes) and (N,)."""
+        self.confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
+        self.loss += float(cross_entropy(logits, labels, reduction="sum"))
+
+    def result(self, processes: Processes | None = None) -> Evaluation:
+        """Of all batches, of all processes.
+
+        Raises:
+            ValueError: when there were none.
+        """
+        processes, confusion = processes or Processes(), self.confusion.clone()
+        processes.add_up(confusion)
+        (loss,) = processes.sum(self.loss, device=confusion.device)
+        if not confusion.any():
+            raise ValueError("there is no image to test on that can be read")
+        return Evaluation(confusion=confusion.cpu(), loss=loss / int(confusion.sum()))
+
+
 def evaluate(
     model: TRevSNN, batches: Iterable[Batch], bad: BadImages | None = None, processes: Processes | None = None
 ) -> Evaluation:
@@ -51,22 +82,14 @@ def evaluate(
     """
     device = next(model.parameters()).device
     model.eval()
-    confusion = torch.zeros(model.num_classes, model.num_classes, dtype=torch.long, device=device)
-    loss, bad = 0.0, bad or BadImages()
+    tally, bad = Tally(model.num_classes, device), bad or BadImages()
     with torch.inference_mode():
         for pixels, labels, messages in batches:
             bad.report(messages)
             if not len(labels):
                 continue
-            logits, labels = model(pixels.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
-            confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
-            loss += float(cross_entropy(logits, labels, reduction="sum"))
-    processes = processes or Processes()
-    processes.add_up(confusion)
-    (all_loss,) = processes.sum(loss, device=device)
-    if not confusion.any():
-        raise ValueError("there is no image to test on that can be read")
-    return Evaluation(confusion=confusion.cpu(), loss=all_loss / int(confusion.sum()))
+            tally.add(model(pixels.to(device, non_blocking=True)), labels.to(device, non_blocking=True))
+    return tally.result(processes)
 
 
 def predict(model: TRevSNN, preprocessing: Preprocessing | FramePreprocessing, samples: Sequence[Any]) -> Tensor:

@@ -241,6 +241,8 @@ def _with_options_of_weights(config: TrainConfig) -> TrainConfig:
     if config.weights is None:
         return config
     info = read_weights_info(weights_file(config.weights))
+    if info.folded:
+        raise ValueError(f"weights {str(config.weights)!r} are folded, for deployment; give those of the run itself")
     if config.model not in (None, info.model):
         return config
     fields = {name: value for name, value in info.options.items() if getattr(config, name, ...) is None}

@@ -138,7 +138,8 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
 
     alt = f"Firing rates of the spikes that {len(places)} layers receive at {steps} steps"
     alt += f": {np.nanmin(rates):.1%} to {np.nanmax(rates):.1%}"
-    return _drawn(draw, (SMALL[0], 0.8 + 0.17 * len(places)), alt, "Firing rate of the spikes that each layer receives (%)")
+    size = SMALL[0], 0.8 + 0.17 * len(places)
+    return _drawn(draw, size, alt, "Firing rate of the spikes that each layer receives (%)")
 
 
 def potentials(counted: Potentials, level: int) -> Picture:

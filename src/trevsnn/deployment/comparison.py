@@ -1,0 +1,53 @@
+"""A file in ONNX Runtime against the network that it was made from."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trevsnn.data import BadImages
+from trevsnn.data.loading import Batch
+from trevsnn.deployment.export import require_package
+from trevsnn.deployment.plan import INPUT
+from trevsnn.models.network import TRevSNN
+from trevsnn.training import Evaluation
+from trevsnn.training.evaluation import Tally
+
+
+def compare(
+    model: TRevSNN, file: str | Path, batches: Iterable[Batch], bad: BadImages | None = None
+) -> tuple[Evaluation, Evaluation]:
+    """Results of a network and of an ONNX file on the same images, on the CPU.
+
+    Args:
+        model: the network.
+        file: from `export_onnx`.
+        batches: `evaluation_batches`.
+        bad: takes note of images that could not be read; by default the first stops.
+
+    Raises:
+        BadImageError: for an image that cannot be read, unless they are listed.
+        ValueError: when none can be read, or without the package onnxruntime.
+    """
+    require_package("onnxruntime", "onnx")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+    def run_file(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
+
+    networks = model.eval(), run_file
+    tallies, bad = [Tally(model.num_classes) for _ in networks], bad or BadImages()
+    with torch.inference_mode():
+        for pixels, labels, messages in batches:
+            bad.report(messages)
+            if not len(labels):
+                continue
+            for network, tally in zip(networks, tallies, strict=True):
+                tally.add(network(pixels), labels)
+    first, second = (tally.result() for tally in tallies)
+    return first, second

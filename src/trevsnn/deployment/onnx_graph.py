@@ -1,0 +1,179 @@
+"""The plan as an ONNX graph.
+
+Spikes are comparisons, `GreaterOrEqual` and `Cast`. ONNX Runtime computes convolutions in a memory layout of its own,
+which it leaves for every comparison; with large batches that takes time. `spike_op="hard-sigmoid"` writes
+
+    spike(v) = max(0, min(1, 2^25 v - (2^24 - 1)))
+
+in its place, which it merges into the convolution before or computes in its own layout. In float32 this is the
+comparison exactly: 2^25 v is exact, the largest number below 0.5 is 0.5 - 2^-25 and gives 0, 0.5 gives 1, and what lies
+beyond is clamped. In another precision it is not, so the comparison is the default.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from trevsnn.deployment.export import SpikeOp
+from trevsnn.deployment.plan import (
+    INPUT,
+    OUTPUT,
+    Add,
+    Convolve,
+    Crop,
+    Double,
+    Flatten,
+    Frame,
+    Leak,
+    Operation,
+    Plan,
+    SpatialMean,
+    Spikes,
+    StepMean,
+    Surround,
+)
+from trevsnn.neurons import THRESHOLD
+
+OLDEST_OPSET = 13
+"""The first that quantises per channel."""
+DEFAULT_OPSET = 18
+BATCH = "batch"
+
+_SLOPE, _OFFSET = float(2**25), float(1 - 2**24)
+
+
+class OnnxGraph:
+    """Collects nodes and constants of an ONNX graph.
+
+    Args:
+        spike_op: how spikes are written.
+    """
+
+    def __init__(self, spike_op: SpikeOp = "comparison"):
+        self.spike_op = spike_op
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """The name of a constant, written once."""
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Write a node; returns the name of its output."""
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], output, **attributes))
+        return output
+
+    def write(self, operation: Operation) -> None:
+        """Write an operation."""
+        name, inputs = operation.name, operation.inputs
+        match operation:
+            case Convolve():
+                self._convolve(operation)
+            case Leak(decay=decay):
+                self.node("Mul", [*inputs, self.constant(f"{name}_decay", decay[:, None, None])], name)
+            case Spikes():
+                self._spikes(operation.input, name)
+            case Add():
+                self.node("Add", inputs, name)
+            case Double():
+                scales = self.constant("double", np.array([1, 1, 2, 2], np.float32))
+                nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+                self.node("Resize", [*inputs, "", scales], name, **nearest)
+            case Crop(rows=rows, columns=columns):
+                bounds = [[rows.start, columns.start], [rows.stop, columns.stop], [2, 3]]
+                parts = zip(("starts", "ends", "axes"), bounds, strict=True)
+                self.node("Slice", [*inputs, *(self.constant(f"{name}_{p}", np.array(b)) for p, b in parts)], name)
+            case Surround(padding=(top, left, bottom, right)):
+                pads = self.constant(f"{name}_pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
+                self.node("Pad", [*inputs, pads], name)
+            case Frame(step=step):
+                self.node("Gather", [*inputs, self.constant(f"index_{step}", np.array(step))], name, axis=0)
+            case SpatialMean():
+                self.node("GlobalAveragePool", inputs, name)
+            case StepMean():
+                self.node("Mean", inputs, name)
+            case Flatten():
+                self.node("Flatten", inputs, name)
+            case _:
+                raise NotImplementedError(f"{type(operation).__name__} is not written for ONNX")
+
+    def _convolve(self, conv: Convolve) -> None:
+        weight = self.constant(f"{conv.parameters}_weight", conv.weight)
+        bias = self.constant(f"{conv.parameters}_bias", conv.bias)
+        self.node("Conv", [conv.input, weight, bias], conv.name, **convolution_attributes(conv))
+
+    def _spikes(self, membrane: str, name: str) -> None:
+        if self.spike_op == "hard-sigmoid":
+            self.node("HardSigmoid", [membrane], name, alpha=_SLOPE, beta=_OFFSET)
+            return
+        threshold = self.constant("threshold", np.array(THRESHOLD, np.float32))
+        fires = self.node("GreaterOrEqual", [membrane, threshold], f"{name}_bool")
+        self.node("Cast", [fires], name, to=onnx.TensorProto.FLOAT)
+
+
+def convolution_attributes(conv: Convolve) -> dict[str, Any]:
+    """Attributes of ONNX's Conv."""
+    return {
+        "kernel_shape": conv.weight.shape[2:],
+        "strides": [conv.stride] * 2,
+        "pads": conv.padding,
+        "group": conv.groups,
+    }
+
+
+def check_opset(opset: int) -> None:
+    """Refuse a version of ONNX's operators.
+
+    Raises:
+        ValueError: when it is too old, or newer than the installed onnx knows.
+    """
+    newest = onnx.defs.onnx_opset_version()
+    if opset < OLDEST_OPSET:
+        raise ValueError(f"opset={opset} is too old; use {OLDEST_OPSET} at least, {DEFAULT_OPSET} for example")
+    if opset > newest:
+        raise ValueError(f"opset={opset} is newer than the installed onnx knows; use {newest} at most")
+
+
+def onnx_model(
+    plan: Plan,
+    graph: OnnxGraph,
+    *,
+    opset: int = DEFAULT_OPSET,
+    metadata: dict[str, str] | None = None,
+    also: Sequence[str] = (),
+) -> onnx.ModelProto:
+    """The model file of a plan, checked.
+
+    Args:
+        plan: the network.
+        graph: an empty one, which writes the operations.
+        opset: version of ONNX's operators, one that `check_opset` takes.
+        metadata: becomes `metadata_props`.
+        also: names of operations whose results are outputs too, after the logits.
+    """
+    for operation in plan.operations:
+        graph.write(operation)
+    outputs = [OUTPUT, *also]
+    proto = helper.make_graph(
+        graph.nodes,
+        "trevsnn",
+        [_value(INPUT, plan.input_shape, plan.frames)],
+        [_value(name, plan[name].shape) for name in outputs],
+        list(graph.constants.values()),
+    )
+    imports = [helper.make_opsetid("", opset)]
+    version = helper.find_min_ir_version_for(imports)  # runtimes refuse files of a newer version than they know
+    model = helper.make_model(proto, opset_imports=imports, ir_version=version, producer_name="trevsnn")
+    helper.set_model_props(model, metadata or {})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _value(name: str, shape: tuple[int, ...], frames: int | None = None) -> onnx.ValueInfoProto:
+    dimensions = [BATCH, *shape] if frames is None else [frames, BATCH, *shape]
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dimensions)

@@ -1,0 +1,106 @@
+"""The NIR graph, read back and run by a small interpreter of its nodes."""
+
+from collections import defaultdict
+from graphlib import TopologicalSorter
+
+import nir
+import numpy as np
+import pytest
+import torch
+from helpers import key_spikes, relative_error
+from torch.nn.functional import avg_pool2d, conv2d
+
+from trevsnn.deployment import export_nir
+from trevsnn.deployment.nir_graph import _BELOW_THRESHOLD
+from trevsnn.models import weights_info
+
+
+def run_node(node, x):
+    """x: the sum of what comes in, with a batch in front, which NIR does not know."""
+    tensor = torch.from_numpy
+    match node:
+        case nir.Conv2d():
+            padding, stride = (tuple(int(v) for v in values) for values in (node.padding, node.stride))
+            return conv2d(x, tensor(node.weight), tensor(node.bias), stride, padding, groups=int(node.groups))
+        case nir.Scale():
+            return x * tensor(node.scale)
+        case nir.Threshold():
+            return (x > tensor(node.threshold)).float()
+        case nir.AvgPool2d():
+            return avg_pool2d(x, tuple(int(k) for k in node.kernel_size))
+        case nir.Flatten():
+            return x.flatten(1 + int(node.start_dim))
+        case nir.Output():
+            return x
+    raise AssertionError(f"{type(node).__name__} was not expected")
+
+
+def run_graph(graph, inputs):
+    """Results of all nodes by name; edges that meet add up."""
+    incoming = defaultdict(list)
+    for source, target in graph.edges:
+        incoming[target].append(source)
+    values = dict(inputs)
+    for name in TopologicalSorter(incoming).static_order():
+        if name not in values:
+            values[name] = run_node(graph.nodes[name], sum(values[source] for source in incoming[name]))
+    return values
+
+
+NETWORKS = [
+    {"timesteps": 1},
+    {"channels": (8, 12), "timesteps": 4},
+    {"channels": (8,), "timesteps": 3, "depth": 4},
+    {"channels": (8, 12), "input_encoding": "grouped"},
+    {"name": "trevsnn_dvs", "channels": (8, 12), "timesteps": 3},
+]
+
+
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
+def test_the_graph_read_back_has_the_networks_logits_and_spikes(build, inputs, tmp_path, options):
+    model = build(**options)
+    export_nir(model, tmp_path / "x.nir", (32, 32))
+    graph = nir.read(tmp_path / "x.nir", type_check=False)
+    x = inputs(model)
+    frames = {f"frame{t}": frame for t, frame in enumerate(x)} if model.config.frames else {"input": x}
+    assert graph.inputs.keys() == frames.keys()
+    values = run_graph(graph, frames)
+    with torch.no_grad():
+        assert relative_error(values["output"], model(x)) <= 1e-4
+    levels = range(len(model.config.channels))
+    names = [f"step{t}_level{level}_spikes" for t in range(model.config.timesteps) for level in levels]
+    for name, expected in zip(names, key_spikes(model, x), strict=True):
+        assert 0.05 < expected.mean() < 0.95
+        np.testing.assert_array_equal(values[name].numpy(), expected.numpy())
+
+
+def test_key_neurons_are_leaks_and_thresholds(build, tmp_path):
+    model = build(channels=(8, 12), timesteps=3)
+    export_nir(model, tmp_path / "x.nir", (32, 32))
+    graph = nir.read(tmp_path / "x.nir", type_check=False)
+    for t in range(1, 3):
+        leak = graph.nodes[f"step{t}_level1_leak"]
+        decay = model.grid.decays[t][1].detach().numpy()
+        np.testing.assert_array_equal(leak.scale, np.broadcast_to(decay[:, None, None], leak.scale.shape))
+    used = {type(node) for node in graph.nodes.values()}
+    assert used == {nir.Input, nir.Conv2d, nir.Scale, nir.Threshold, nir.AvgPool2d, nir.Flatten, nir.Output}
+
+
+def test_a_potential_at_the_threshold_spikes():
+    v = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(0))], np.float32)
+    np.testing.assert_array_equal(v > _BELOW_THRESHOLD, [True, False])
+
+
+def test_the_graph_says_what_it_is(build, tmp_path):
+    model = build(timesteps=1)
+    info = weights_info("trevsnn_tiny", model.config, class_names=tuple("abcde"))
+    export_nir(model, tmp_path / "x.nir", (32, 32), info)
+    metadata = nir.read(tmp_path / "x.nir", type_check=False).metadata
+    assert metadata["model"] in ("trevsnn_tiny", b"trevsnn_tiny")
+    assert "class_names" in metadata
+
+
+def test_upsampling_is_refused_by_name(build, tmp_path):
+    with pytest.raises(ValueError, match=r"no up-sampling node.*step1_level0_doubled, step1_level1_doubled"):
+        export_nir(build(timesteps=2), tmp_path / "x.nir", (32, 32))
+    assert not any(tmp_path.iterdir())
