@@ -125,7 +125,7 @@ def test_measured_on_as_many_images_as_wanted(run, findings):
     assert len(findings.shown) == 4
     assert list(findings.memory) == ["reversible", "packed", "stored"]
     reversible, *_, stored = findings.memory.values()
-    assert reversible.batch == 4
+    assert reversible.batch == findings.memory_batch == 4
     assert reversible.total < stored.total
     weights = {name: weight.clone() for name, weight in run.model.state_dict().items()}
     measure(run, images=1, workers=0, bad=BadImages(), console=Console())

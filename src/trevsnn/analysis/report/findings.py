@@ -73,6 +73,8 @@ class Findings:
     shown: Sequence[SpikeMaps]
     memory: Mapping[str, StepMemory | None]
     """Of a training step by setting, None where the device has too little."""
+    memory_batch: int
+    """Images of that step."""
     bad: Sequence[str]
     """Messages of images that could not be read."""
 
@@ -103,30 +105,33 @@ def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages
         evaluation = evaluate(model, batches(count, "testing"), bad)
     operations = measure_operations(model, batches(min(count, ENERGY_IMAGES), "counting operations"), bad)
     shown = [maps for batch in batches(min(count, SHOWN_IMAGES), "spikes") for maps in spike_maps(model, batch, bad)]
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    batch = min(run.config.batch_size, CPU_BATCH) if on_cpu else run.config.batch_size
     return Findings(
         evaluation=evaluation,
         potentials=potentials,
         costs=layer_costs(operations),
         energy_images=operations.images,
         shown=shown,
-        memory=measure_memory(model, run.preprocessing.input_size[1:], run.config, console),
+        memory=measure_memory(model, batch, run.preprocessing.input_size[1:], run.config, console),
+        memory_batch=batch,
         bad=sorted(bad.known),
     )
 
 
 def measure_memory(
-    model: TRevSNN, size: tuple[int, int], config: TrainConfig, console: Console
+    model: TRevSNN, batch: int, size: tuple[int, int], config: TrainConfig, console: Console
 ) -> dict[str, StepMemory | None]:
-    """Of a training step of the run by memory setting, on the device that the network is on; None for too much.
+    """Of a training step by memory setting, on the device that the network is on; None where that has too little.
 
     Args:
         model: the network; it stays as it is.
+        batch: images.
         size: height and width of the input (pixels).
-        config: of the run.
+        config: of the run; precision and optimiser are taken from it.
         console: where a bar is shown, if it is a terminal.
     """
     device, settings = next(model.parameters()).device, get_args(Memory)
-    batch = config.batch_size if device.type == "cuda" else min(config.batch_size, CPU_BATCH)
     steps: dict[str, StepMemory | None] = {}
     for setting in _with_bar(settings, "measuring memory", len(settings), console):
         network = TRevSNN(replace(model.config, memory=setting)).to(device)

@@ -122,7 +122,7 @@ def _confusions(run: TrainedRun, findings: Findings) -> Table:
     for count, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         label, found = divmod(place, len(names))
         if count:
-            rows.append((names[label], names[found], _of(count, int(counts[label].sum()))))
+            rows.append((names[label], names[found], f"{count:,} of {int(counts[label].sum()):,}"))
     return Table("Most frequent mistakes", ("class", "taken for", "images"), rows)
 
 
@@ -187,8 +187,7 @@ def _rates(counted: Potentials) -> Table:
 
 def _memory(run: TrainedRun, findings: Findings) -> Table:
     device, steps = next(run.model.parameters()).device.type, findings.memory
-    batch = next((step.batch for step in steps.values() if step is not None), None)
-    size = " x ".join(map(str, run.preprocessing.input_size[1:]))
+    batch, size = findings.memory_batch, " x ".join(map(str, run.preprocessing.input_size[1:]))
     return Table(
         f"MB of a training step of {batch} inputs of {size}, {run.config.precision}, on the {device.upper()}",
         ("", *steps),
@@ -215,4 +214,5 @@ def _configuration(run: TrainedRun) -> list[Table]:
 
 
 def _written(value: Any) -> str:
-    return ", ".join(map(_written, value)) if isinstance(value, list | tuple) else str(value) or "none"
+    text = ", ".join(map(_written, value)) if isinstance(value, list | tuple) else str(value)
+    return text or "none"
