@@ -124,7 +124,7 @@ def test_recordings(trevsnn, energy, tmp_path, monkeypatch, quick):
     assert [(row["step"], row["level"]) for row in layers if row["layer"] == "stem 1"] == [(0, 0)]
     code, _, error = trevsnn("energy", run, "--over-time")
     assert code == 2
-    assert "a clip has a frame for every timestep" in error
+    assert "is for clips, whose every step has a frame of its own; leave --over-time out" in error
 
 
 def test_over_time_shows_a_resnet_and_draws_it(energy, tmp_path, digits_run):

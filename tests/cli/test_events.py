@@ -47,7 +47,7 @@ def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
     assert code == 0, error
     assert "converting 60 recordings to frames in " in text
     assert "converting 20 recordings" in text
-    place = folder / ".frames" / "3-by-number-32x32-of-40x48"
+    place = folder / ".frames" / "events-folder" / "v1-3-by-number-32x32-of-40x48"
     assert len(list(place.rglob("*.npz"))) == 80
     assert RunFolder(run).read_metrics()[-1]["test_accuracy"] > 0.9
     assert RunFolder(run).confusion.is_file()
@@ -108,6 +108,12 @@ def test_bad_recordings(trevsnn, folder, tmp_path):
     assert not run.exists() or not RunFolder(run).holds_run()
     code, text, error = train(trevsnn, folder, run, "--skip-bad-images")
     assert code == 0, error
+    shutil.copytree(folder / "val", tmp_path / "bad")
+    for path in (tmp_path / "bad").rglob("*.npz"):
+        path.write_bytes(b"")
+    code, _, error = trevsnn("eval", run, "--data", tmp_path / "bad", "--shuffle-frames", "--skip-bad-images")
+    assert code == 2
+    assert "there is no image to test on that can be read" in error
     assert "2 unreadable images" in text
     bad = RunFolder(run).bad_images.read_text()
     assert "left/1.npz" in bad
@@ -156,12 +162,15 @@ def test_signal_within_the_conversion(trevsnn, folder, tmp_path, monkeypatch):
 
 
 def test_show_refuses_what_cannot_be_shown(trevsnn, folder, tmp_path, digits_run):
-    sample = folder / "train" / "left" / "1.npz"
+    sample, far = folder / "train" / "left" / "1.npz", tmp_path / "far.npz"
+    np.savez(far, t=[1], x=[32767], y=[32767], p=[0])
     for tokens, message in (
         ([tmp_path / "none.npz"], "none.npz' does not exist"),
         ([sample, "--run", digits_run], "is of images; give one of events"),
         ([sample, "--sensor-size", 8, 8], "do not fit a sensor of 8 x 8"),
         ([sample, "--time", 5, 6], "cannot be cut into frames: 0 events are too few for 8 frames"),
+        ([sample, "--time", 0, "inf"], "time=(0.0, inf) must be two numbers of seconds"),
+        ([far], "a sensor of 32768 x 32768 pixels is too large to be shown; give --sensor-size"),
         ([sample, "--run", digits_run, "--timesteps", 3], "timesteps=3 is the run's to say"),
         ([sample, "--output", tmp_path / "none" / "a.png"], "does not exist"),
     ):

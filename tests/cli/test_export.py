@@ -41,7 +41,12 @@ def test_int8_is_smaller_and_calibrated_on_training_images(trevsnn, digits_run, 
     files = {}
     for name, options in {"fp32": [], "int8": ["--int8"], "few": ["--int8", "--calibration-images", 1]}.items():
         files[name] = tmp_path / f"{name}.onnx"
-        assert trevsnn("export", digits_run, "--to", "onnx", "--output", files[name], "--test", *options)[0] == 0
+        table = tmp_path / "table.json"
+        tokens = ["--to", "onnx", "--output", files[name], "--test", "--json", table, *options]
+        assert trevsnn("export", digits_run, *tokens)[0] == 0
+        network, file = json.loads(table.read_text())
+        assert file["bytes"] == files[name].stat().st_size
+        assert abs(file["test_accuracy"] - network["test_accuracy"]) <= (0.02 if options else 0)
     kinds = {node.op_type for node in onnx.load(files["int8"]).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     assert files["int8"].read_bytes() != files["few"].read_bytes()

@@ -43,8 +43,8 @@ def plot_frames(
         axes.set_visible(number < len(frames))
         if number < len(frames):
             axes.imshow(pictures[number], interpolation="nearest")
-            axes.set_title(captions[number], fontsize=8)
-    upper.suptitle(title, fontsize=10)
+            axes.set_title(captions[number], fontsize=8, parse_math=False)
+    upper.suptitle(title, fontsize=10, parse_math=False)
     if rates is not None:
         _plot_rates(lower[0].subplots(), rates)
     with atomic_path(path) as temporary:

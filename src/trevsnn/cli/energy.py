@@ -91,6 +91,8 @@ def energy(
     if fold and over_time:
         raise ValueError("fold=True is for the table of layers; leave --over-time and --plot out")
     trained = _open(network, choose_device(device))
+    if over_time and trained.model.config.frames:
+        raise ValueError(f"{network!r} is for clips, whose every step has a frame of its own; leave --over-time out")
     size = trained.preprocessing.input_size
     model, bad = trained.model.fold() if fold else trained.model, BadImages(skip_bad_images)
     if firing_rate is None:

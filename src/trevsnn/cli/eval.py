@@ -84,5 +84,7 @@ def _shuffled(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The frames of each clip in an order of its own, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     for batch in batches:
-        order = torch.rand(batch.images.shape[:2], generator=generator).argsort(0)
-        yield batch._replace(images=batch.images.take_along_dim(order[..., None, None, None], 0))
+        if len(batch.targets):  # else none of them could be read
+            order = torch.rand(batch.images.shape[:2], generator=generator).argsort(0)
+            batch = batch._replace(images=batch.images.take_along_dim(order[..., None, None, None], 0))
+        yield batch

@@ -10,13 +10,13 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor
 
-from trevsnn.cli.output import JsonFile, check_file, check_json, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches
 from trevsnn.data.splitting import Subset
 from trevsnn.deployment import compare, export_nir, export_onnx, export_program, export_safetensors
 from trevsnn.deployment.export import SpikeOp, require_package
-from trevsnn.training import RunFolder
+from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.config import Whole
 
 Format = Literal["onnx", "torch-export", "safetensors", "nir"]
@@ -37,6 +37,7 @@ def export_run(
     test: Annotated[bool, Parameter(negative=())] = False,
     data: Path | None = None,
     val_split: float | None = None,
+    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     json: JsonFile = None,
 ) -> None:
@@ -54,12 +55,17 @@ def export_run(
         test: Test the file in ONNX Runtime on the test images of the data set, and the network itself too.
         data: Folder that holds the data set; by default where the run found it.
         val_split: Share of the images to test on, of a data set without val/, 1 for all; by default the run's.
+        skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
         workers: Processes that read images; by default one per CPU core, at most 8.
         json: Also write the table to this file.
     """
     check_json(json)
     if to != "onnx":
-        _refuse(to, {"opset": opset, "spike_op": spike_op, "int8": int8, "test": test})
+        options = {"opset": opset, "spike_op": spike_op, "int8": int8, "test": test}
+        _refuse(options, f"is for --to onnx; leave it out for {to}")
+    if not (int8 or test):
+        options = {"data": data, "val_split": val_split, "workers": workers, "skip_bad_images": skip_bad_images}
+        _refuse(options, "is for --int8 and --test, which read images; leave it out")
     if calibration_images < 1:
         raise ValueError(f"calibration_images={calibration_images} must be at least 1")
     if test:
@@ -70,7 +76,7 @@ def export_run(
     check_file(output, "output")
     if output.exists() and output.samefile(trained.file):
         raise ValueError(f"output {str(output)!r} holds the weights themselves; give another name")
-    dataset = load_data(trained, data, val_split) if int8 or test else None
+    dataset, bad = load_data(trained, data, val_split) if int8 or test else None, BadImages(skip_bad_images)
     if workers is None and dataset:
         workers = default_workers(dataset.in_memory)
     size = trained.preprocessing.input_size[1:]
@@ -83,7 +89,7 @@ def export_run(
                 trained.info,
                 opset=opset,
                 spike_op=spike_op or "comparison",
-                calibration=_inputs(trained, dataset, calibration_images, workers) if int8 and dataset else None,
+                calibration=_inputs(trained, dataset, calibration_images, workers, bad) if int8 and dataset else None,
             )
         case "torch-export":
             export_program(trained.model, output, size, trained.info)
@@ -95,22 +101,24 @@ def export_run(
     columns = {"file": "file", "bytes": "bytes"}
     if test and dataset:
         batches = evaluation_batches(dataset.test, trained.preprocessing, workers=workers or 0)
-        for row, result in zip(rows, compare(trained.model, output, batches, BadImages(skip=True)), strict=True):
+        for row, result in zip(rows, compare(trained.model, output, batches, bad), strict=True):
             row |= {"images": result.images, "test_accuracy": result.accuracy}
         columns |= {"images": "images", "test_accuracy": "test accuracy"}
     write_json(rows, json)
     show_table(rows, columns)
+    for message in sorted(bad.known):
+        plain_console().print(f"left out: {message}", soft_wrap=True)
 
 
-def _refuse(to: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that only ONNX has.
+def _refuse(options: Mapping[str, Any], reason: str) -> None:
+    """Refuse options that have no effect.
 
     Raises:
         ValueError: when one is given.
     """
     for name, value in options.items():
-        if value:
-            raise ValueError(f"{name}={value!r} is for --to onnx; leave it out for {to}")
+        if value is not None and value is not False:
+            raise ValueError(f"{name}={str(value) if isinstance(value, Path) else value!r} {reason}")
 
 
 def _check_finished(run: Path) -> None:
@@ -123,7 +131,7 @@ def _check_finished(run: Path) -> None:
     if not (run.is_dir() and folder.holds_run()):
         return
     dataset, config = folder.read_config()
-    done, epochs = len(folder.read_metrics()), config["epochs"]
+    done, epochs = len(folder.read_metrics()), TrainConfig(**config).epochs
     if done < epochs:
         kind = dataset.partition("/")[0]
         raise ValueError(
@@ -133,7 +141,9 @@ def _check_finished(run: Path) -> None:
         )
 
 
-def _inputs(trained: Trained, dataset: LabelledData, count: int, workers: int | None) -> Iterator[Tensor]:
+def _inputs(
+    trained: Trained, dataset: LabelledData, count: int, workers: int | None, bad: BadImages
+) -> Iterator[Tensor]:
     """Batches of so many training images, drawn from all, the same at every call; nothing is read before the first.
 
     Raises:
@@ -144,5 +154,6 @@ def _inputs(trained: Trained, dataset: LabelledData, count: int, workers: int | 
     chosen = np.random.default_rng(0).permutation(len(dataset.train))[:count]
     samples = Subset(dataset.train, np.sort(chosen))
     for batch in evaluation_batches(samples, trained.preprocessing, workers=workers or 0):
+        bad.report(batch.bad)
         if len(batch.targets):
             yield batch.images

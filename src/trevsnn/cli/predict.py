@@ -44,7 +44,8 @@ def predict_images(
     if isinstance(trained.preprocessing, FramePreprocessing):
         if invert:
             raise ValueError("invert=True is for images; leave --invert out for recordings")
-        samples = [read_as(trained.info.dataset, image) for image in images]
+        convert = trained.preprocessing.convert_named
+        samples = [convert(read_as(trained.info.dataset, image), str(image)) for image in images]
     else:
         samples = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
     rows = []

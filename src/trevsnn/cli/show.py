@@ -1,5 +1,6 @@
 """`trevsnn show`."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,8 @@ from trevsnn.models import StreamingClassifier
 from trevsnn.training.config import Whole
 
 TIMESTEPS = 8
+LARGEST = 2**22
+"""Pixels of a sensor."""
 
 
 def show(
@@ -34,8 +37,8 @@ def show(
 
     Args:
         recording: File of events (.aedat, .aedat4, .bin, .npz, .npy, .h5).
-        run: Run folder, or a weights file: cut the frames as for it, and draw also how often the neurons of each
-            level fire at each of them, and which class they are taken for.
+        run: Run folder, or a weights file: cut the frames as for it (and set a file of CIFAR10-DVS upright), and draw
+            also how often the neurons of each level fire at each of them, and which class they are taken for.
         output: PNG file to write; by default the recording's name, in this folder.
         time: Part of the recording, from and to (seconds after its first event).
         timesteps: Number of frames; 8 by default.
@@ -57,10 +60,7 @@ def show(
         if not isinstance(trained.preprocessing, FramePreprocessing):
             raise ValueError(f"run {str(run)!r} is of images; give one of events")
         preprocessing = trained.preprocessing
-    try:
-        frames = preprocessing.convert(events)
-    except ValueError as error:
-        raise ValueError(f"recording {str(recording)!r} cannot be cut into frames: {error}") from error
+    frames = preprocessing.convert_named(events, str(recording))
     captions, rates = _spans(events, preprocessing), None
     if trained is not None:
         from trevsnn.analysis.firing_rates import level_firing_rates
@@ -79,7 +79,11 @@ def show(
 
 
 def _part(events: Events, time: tuple[float, float] | None) -> Events:
-    if time is None or not len(events):
+    if time is None:
+        return events
+    if not (0 <= time[0] < time[1] < math.inf):
+        raise ValueError(f"time={time!r} must be two numbers of seconds from 0, the smaller first")
+    if not len(events):
         return events
     start, stop = (int(events.t[0]) + round(seconds * 1e6) for seconds in time)
     return events.between(start, stop)
@@ -91,6 +95,8 @@ def _plain(
     """How frames are made without a run."""
     seen = (int(events.y.max()) + 1, int(events.x.max()) + 1) if len(events) else (1, 1)
     height, width = sensor_size or seen
+    if not 1 <= height * width <= LARGEST:
+        raise ValueError(f"a sensor of {height} x {width} pixels is too large to be shown; give --sensor-size")
     return FramePreprocessing(
         input_size=(2, height, width),
         sensor_size=(height, width),

@@ -66,7 +66,7 @@ def train_run(
     except (KeyboardInterrupt, StoppedError) as stop:
         world = os.environ.get("WORLD_SIZE")
         program = f"{_programs()}trevsnn" if world is None else "torchrun ... -m trevsnn"
-        again = f"{program} train {name} --resume {shlex.quote(str(run.path))}"
+        again = f"{program} train {kind} --resume {shlex.quote(str(run.path))}"
         stop.args = (f"continue with: {again}" if run.holds_run() else "",)
         raise
     if is_first_process():
@@ -87,6 +87,10 @@ def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
         f"whole run       {format_time(forecast.seconds)} for {settings.epochs} epochs, "
         f"{format_time(forecast.test_seconds)} of each for the test images",
     ]
+    if forecast.to_convert:
+        lines.append(
+            f"recordings      {forecast.to_convert:,} are to be converted to frames first, once; loading is faster then"
+        )
     if forecast.loading_is_slower:
         lines.append(
             "warning: images are loaded slower than trained on; more --workers, smaller files or a faster disk help"

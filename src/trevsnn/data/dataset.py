@@ -17,8 +17,8 @@ class Source(NamedTuple):
     """Where a recording comes from."""
 
     name: str
-    """Unlike that of every other recording of the split; a relative path."""
-    files: tuple[Path, ...]
+    """Unlike that of every other recording of the data set; a relative path."""
+    file: Path
     """What it is read from."""
 
 

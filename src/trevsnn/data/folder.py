@@ -94,7 +94,7 @@ def read_folder(
             )
         paths += files
         labels += [label] * len(files)
-    return tuple(classes), kind(folder, np.array(paths), np.array(labels, np.int64))
+    return tuple(classes), kind(folder.absolute(), np.array(paths), np.array(labels, np.int64))
 
 
 def _files(folder: Path, root: Path, extensions: tuple[str, ...]) -> list[bytes]:

@@ -73,7 +73,7 @@ class BadImages:
         if not messages:
             return
         if not self.skip:
-            raise BadImageError(f"{messages[0]}; repair it, or go on without such images: --skip-bad-images")
+            raise BadImageError(f"{messages[0]}; repair it, or go on without such ones: --skip-bad-images")
         if len(messages) >= MOST_BAD:
             raise BadImageError(f"{len(messages)} images in one batch cannot be read, the first: {messages[0]}")
         self._read()
@@ -229,12 +229,12 @@ def default_workers(in_memory: bool, local_processes: int = 1) -> int:
 
 
 def missing_frames(samples: CachedFrames, rank: int = 0, world: int = 1) -> list[np.ndarray]:
-    """Indices of the recordings whose frames are yet to be made, this process's share, in parts that are read from the
-    same file or few ones."""
+    """Indices of the recordings whose frames are yet to be made, of this process's share of all, in parts that are read
+    from the same file or few ones."""
     groups = np.split(np.arange(len(samples)), np.cumsum(samples.group_sizes())[:-1])
     parts = [group[start : start + _TOGETHER] for group in groups for start in range(0, len(group), _TOGETHER)]
     # shared out before others' files appear, so that each process comes to the same shares
-    missing = (part[[not samples.file(int(index)).exists() for index in part]] for part in parts[rank::world])
+    missing = (part[[not samples.is_current(int(index)) for index in part]] for part in parts[rank::world])
     return [part for part in missing if len(part)]
 
 

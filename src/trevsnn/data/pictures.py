@@ -52,9 +52,7 @@ def check_files(paths: Sequence[Path]) -> None:
     """
     for path in paths:
         if not path.is_file():
-            raise ValueError(
-                f"image {str(path)!r} does not exist" if not path.exists() else f"{str(path)!r} is no file"
-            )
+            raise ValueError(f"{str(path)!r} does not exist" if not path.exists() else f"{str(path)!r} is no file")
 
 
 def _flatten(picture: Image.Image, background: int) -> Image.Image:

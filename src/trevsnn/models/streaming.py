@@ -55,7 +55,8 @@ class StreamingClassifier:
         timesteps = self.model.config.timesteps
         if self.steps == timesteps:
             raise ValueError(f"the clip is over after {timesteps} frames; call reset() before the next one")
-        frame: Tensor = given if self.to_frame is None else self.to_frame(given)
+        device = next(self.model.parameters()).device
+        frame: Tensor = given if self.to_frame is None else self.to_frame(given).to(device)
         self.model.check_frame(frame)
         state = self.model.grid.step(self.steps, frame, self._membranes)
         rates = state.spikes().mean((2, 3), keepdim=True)

@@ -46,7 +46,7 @@ def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> No
         xticks_rotation="vertical" if max(map(len, labels)) > 2 else "horizontal",
     )
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_parse_math(False)  # a name may have dollars
+        label.set_parse_math(False)  # no formulas
     if not named:
         axes.set(xticks=[], yticks=[])
     axes.set(xlabel="class found", ylabel="class")

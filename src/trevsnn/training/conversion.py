@@ -1,17 +1,19 @@
 """Recordings of an event camera become frames on the disk before the first epoch."""
 
+import os
 import time
+from hashlib import sha256
 
 from rich.console import Console
 from rich.progress import track
 
 from trevsnn.data import BadImages, FramePreprocessing, LabelledData, Preprocessing
-from trevsnn.data.events.cache import FRAMES_FOLDER, CachedFrames, cached
+from trevsnn.data.events.cache import CachedFrames, cached
 from trevsnn.data.loading import missing_frames, prepare_frames
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.processes import Processes
 from trevsnn.training.progress import BETWEEN_LINES
-from trevsnn.training.stopping import StoppedError, StopRequest
+from trevsnn.training.stopping import StopRequest
 
 
 def with_frames(
@@ -29,7 +31,12 @@ def with_frames(
     """
     if not isinstance(preprocessing, FramePreprocessing) or config.data is None:
         return dataset
-    return cached(dataset, preprocessing, config.cache or config.data / FRAMES_FOLDER, read_only)
+    name = dataset.name.replace("/", "-")
+    if config.cache is None:
+        folder = config.data / ".frames" / name
+    else:  # of several folders, perhaps
+        folder = config.cache / f"{name}-{sha256(os.fsencode(config.data)).hexdigest()[:12]}"
+    return cached(dataset, preprocessing, folder, read_only)
 
 
 def make_frames(
@@ -41,7 +48,8 @@ def make_frames(
     console: Console,
     request: StopRequest,
 ) -> None:
-    """Write the frames that are missing, each process its share; those that are written are not made again.
+    """Write the frames that are missing, each process its share; those that are written are not made again. After a
+    signal it ends early.
 
     Args:
         dataset: of `with_frames`.
@@ -53,7 +61,6 @@ def make_frames(
     Raises:
         BadImageError: for a recording that cannot be read, unless these are skipped.
         OSError: when the frames cannot be written.
-        StoppedError: after a signal.
     """
     bad = BadImages(config.skip_bad_images)
     for samples in (dataset.train, dataset.test):
@@ -68,7 +75,7 @@ def make_frames(
             prepared, "converting", len(parts), console=console, transient=True, disable=not console.is_terminal
         ):
             if request.signal_number:
-                raise StoppedError(request.signal_number)
+                return
             bad.report(part.bad)
             if part.failure is not None:
                 raise OSError(f"frames cannot be written: {part.failure}; choose another folder: --cache DIR")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from trevsnn.data import BadImages, LabelledData
-from trevsnn.data.loading import Batch
+from trevsnn.data.events.cache import CachedFrames
+from trevsnn.data.loading import Batch, missing_frames
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.conversion import with_frames
 from trevsnn.training.evaluation import evaluate
@@ -41,11 +42,13 @@ class Forecast:
     """Of all epochs."""
     memory: tuple[str, int]
     """What is counted, and the most of it so far (bytes)."""
+    to_convert: int = 0
+    """Recordings that are yet to become frames, which happens once; until then they are loaded more slowly."""
 
     @property
     def loading_is_slower(self) -> bool:
         """Whether training will wait for images."""
-        return self.loading_images_per_second < self.training_images_per_second
+        return not self.to_convert and self.loading_images_per_second < self.training_images_per_second
 
 
 def forecast_run(config: TrainConfig, dataset: LabelledData) -> Forecast:
@@ -79,6 +82,11 @@ def forecast_run(config: TrainConfig, dataset: LabelledData) -> Forecast:
             test_seconds=test_seconds,
             seconds=config.epochs * epoch_seconds,
             memory=peak_memory(device),
+            to_convert=sum(
+                sum(map(len, missing_frames(samples)))
+                for samples in (dataset.train, dataset.test)
+                if isinstance(samples, CachedFrames)
+            ),
         )
 
 

@@ -85,6 +85,7 @@ def train(
         with processes.all_or_none():
             workers = reading_workers(learner, dataset)
             make_frames(dataset, config, workers, processes=processes, console=console, request=request)
+        _stop_if_asked(learner, request)
         return _train(RunState(learner, dataset, run), resume, console, request)
 
 
@@ -148,7 +149,7 @@ def _train_epoch(
 
     saved = time.perf_counter()
     while so_far.steps < learner.steps_per_epoch:
-        _stop_if_asked(state, request)
+        _stop_if_asked(learner, request, state.save)
         started = time.perf_counter()
         if started - saved > 60 * learner.config.checkpoint_minutes and so_far.steps:
             _save_or_warn(state.save, reporter, learner.processes.is_first)
@@ -185,13 +186,12 @@ def _test(state: RunState, epoch: int, bad: BadImages) -> tuple[dict[str, Any], 
     return row, result.confusion
 
 
-def _stop_if_asked(state: RunState, request: StopRequest) -> None:
-    """Save the state and end, when a signal has asked any of the processes to."""
-    processes = state.learner.processes
-    (number,) = processes.sum(request.signal_number or 0, device=state.learner.device)
+def _stop_if_asked(learner: Learner, request: StopRequest, save: Callable[[], None] | None = None) -> None:
+    """Save the state, if there is one, and end, when a signal has asked any of the processes to."""
+    (number,) = learner.processes.sum(request.signal_number or 0, device=learner.device)
     if number:
-        if processes.is_first:
-            state.save()
+        if save is not None and learner.processes.is_first:
+            save()
         raise StoppedError(request.signal_number or signal.SIGTERM)
 
 

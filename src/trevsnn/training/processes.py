@@ -4,10 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed as dist
 from torch import nn
+
+_LONGEST_WAIT = timedelta(hours=2)
+"""For a process whose share of some work, the conversion of recordings for example, takes longer than the others'."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def joined(device: str) -> Iterator[Processes]:
                 "start fewer with --nproc-per-node"
             )
         torch.cuda.set_device(processes.local_rank)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     try:
         yield processes
     finally:

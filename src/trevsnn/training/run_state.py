@@ -87,10 +87,10 @@ class RunState:
             OSError: when one of them cannot be written; an old one stays.
         """
         self._write_weights()
-        if self.confusion is not None and len(self.history) == self.learner.config.epochs:
-            plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
         self.save()
         self.folder.write_metrics(self.history)
+        if self.confusion is not None and len(self.history) == self.learner.config.epochs:
+            plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
 
     def restore(self) -> list[str]:
         """Bring everything to where the run stopped; returns the names of newer checkpoints that cannot be read.

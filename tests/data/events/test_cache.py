@@ -51,7 +51,7 @@ def test_they_are_read_and_not_made_again(frames, monkeypatch):
 
 
 def test_another_recording_of_that_name_has_frames_of_its_own(frames, tmp_path):
-    path, before = frames.source(0).files[0], frames.open(0, 2)
+    path, before = frames.source(0).file, frames.open(0, 2)
     status = path.stat()
     write(path, seed=99)
     assert not np.array_equal(frames.open(0, 2), before)
@@ -65,10 +65,13 @@ def test_another_recording_of_that_name_has_frames_of_its_own(frames, tmp_path):
 def test_damaged_ones_are_made_anew(frames):
     before, file = frames.open(0, 2), frames.file(0)
     content = file.read_bytes()
-    for damaged in (b"", b"PK", content[:-30], content[:100] + bytes(50) + content[150:]):
-        file.write_bytes(damaged)
-        assert np.array_equal(frames.open(0, 2), before)
-        assert len(file.read_bytes()) == len(content)
+    date = file.stat().st_mtime_ns
+    flipped = [content[:i] + bytes([content[i] ^ 0xFF]) + content[i + 1 :] for i in range(0, len(content), 7)]
+    damaged = {b"", b"PK", content[:-30], content[:100] + bytes(50) + content[150:], *flipped}
+    for number, damage in enumerate(damaged):
+        file.write_bytes(damage)
+        os.utime(file, ns=(date, date))
+        assert np.array_equal(frames.open(0, 2), before), number
 
 
 def test_other_frames_lie_elsewhere(recordings, tmp_path):
@@ -90,7 +93,7 @@ def test_a_disk_that_takes_nothing_costs_time_only(recordings, tmp_path):
 
 
 def test_what_is_no_recording_is_named(frames):
-    path = frames.source(3).files[0]
+    path = frames.source(3).file
     write(path, count=0)
     with pytest.raises(BadImageError, match=r"3\.npz' cannot be cut into frames: 0 events are too few for 3 frames"):
         frames.open(3, 2)
@@ -122,7 +125,7 @@ def test_what_is_missing_is_made_by_each_process_in_part(frames):
 
 
 def test_bad_recordings_and_a_full_disk_are_told(frames):
-    write(frames.source(3).files[0], count=1)
+    write(frames.source(3).file, count=1)
     (part, *_) = prepare_frames(frames, [np.arange(5)], workers=1)
     assert part.count == 5
     assert len(part.bad) == 1
@@ -130,7 +133,6 @@ def test_bad_recordings_and_a_full_disk_are_told(frames):
     frames.folder.rename(frames.folder.with_name("elsewhere"))
     frames.folder.write_text("in the way")
     (part,) = prepare_frames(frames, [np.arange(5)], workers=1)
-    assert "in the way" not in part.failure
     assert str(frames.folder) in part.failure
 
 

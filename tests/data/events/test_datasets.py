@@ -93,6 +93,18 @@ def test_a_label_past_the_end_is_named(gestures):
         test.open(1, 2)
 
 
+def test_a_recording_that_is_cut_off_has_the_trials_before(gestures):
+    write_gestures(gestures, "user29_led", [(1, 0, 500_000), (2, 500_000, 1_000_000)])
+    path = gestures / "user29_led.aedat"
+    path.write_bytes(path.read_bytes()[:-40])
+    test = load_dataset("events/dvs128gesture", gestures).test
+    assert len(test.open(0, 2)) == 50
+    with pytest.raises(
+        BadImageError, match=r"user29_led\.aedat' is cut off at 940000 microseconds, within a trial to 1000000"
+    ):
+        test.open(1, 2)
+
+
 def test_labels_that_cannot_be(gestures):
     for rows, message in (
         ([(12, 0, 100)], "have class 12 from 0 to 100"),

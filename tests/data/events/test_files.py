@@ -31,6 +31,11 @@ def write_hdf5(path, group):
             file[f"{group}{name}"] = values
 
 
+def write_structured_hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["events"] = structured()
+
+
 def write_aedat4(path):
     """By iniVation's own library, which is not the one that reads it here."""
     dv = pytest.importorskip("dv_processing")
@@ -49,6 +54,8 @@ WRITERS = {
     "columns.npy": lambda path: np.save(path, np.stack(list(EVENTS.columns()), 1)),
     "a.h5": lambda path: write_hdf5(path, ""),
     "group.HDF5": lambda path: write_hdf5(path, "events/"),
+    "structured.h5": lambda path: write_structured_hdf5(path),
+    "floats.npy": lambda path: np.save(path, np.stack(list(EVENTS.columns()), 1).astype(float)),
     "a.aedat4": write_aedat4,
 }
 

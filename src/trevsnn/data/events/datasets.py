@@ -1,5 +1,6 @@
 """Data sets of recordings, by name."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,8 +59,7 @@ class RecordingFiles(FileSamples):
     """One file per recording."""
 
     def source(self, index: int) -> Source:
-        path = self.path(index)
-        return Source(str(Path(self.root.resolve().name, path.relative_to(self.root))), (path,))
+        return Source(f"{self.root.name}/{os.fsdecode(self.paths[index])}", self.path(index))
 
     def open(self, index: int, channels: int) -> Events:
         return read_recording(self.path(index))
@@ -87,13 +87,15 @@ class Trials(Samples):
     def source(self, index: int) -> Source:
         number, start, stop = map(int, self.spans[index])
         file = self.files[number]
-        return Source(f"{file.stem}/{start}-{stop}", (file,))
+        return Source(f"{file.stem}/{start}-{stop}", file)
 
     def open(self, index: int, channels: int) -> Events:
         number, start, stop = map(int, self.spans[index])
         file = self.files[number]
-        events = _long_recording(file)
+        events, whole = _long_recording(file)
         end = int(events.t[-1]) if len(events) else 0
+        if stop > end and not whole:
+            raise BadImageError(f"recording {str(file)!r} is cut off at {end} microseconds, within a trial to {stop}")
         if stop > end + SILENCE:
             raise BadImageError(
                 f"{str(_labels_of(file))!r} has a label that ends at {stop} microseconds, past the end of the "
@@ -109,7 +111,7 @@ def read_as(dataset: str | None, path: Path) -> Events:
         ValueError: as `read_recording`.
     """
     events = read_recording(path)
-    return _upright(events) if dataset == CIFAR10DVS and path.suffix == ".aedat" else events
+    return _upright(events) if dataset == CIFAR10DVS and path.suffix.lower() == ".aedat" else events
 
 
 def _upright(events: Events) -> Events:
@@ -118,9 +120,12 @@ def _upright(events: Events) -> Events:
 
 
 @lru_cache(maxsize=1)
-def _long_recording(file: Path) -> Events:
-    """Kept for the next of its trials."""
-    return read_with(lambda path: read_aedat(path, cut_off=True), file)
+def _long_recording(file: Path) -> tuple[Events, bool]:
+    """The events, kept for the next of its trials, and whether the file is whole: what comes before its end is good."""
+    try:
+        return read_with(read_aedat, file), True
+    except BadImageError:
+        return read_with(lambda path: read_aedat(path, cut_off=True), file), False
 
 
 def event_digits() -> LabelledData:
@@ -279,8 +284,8 @@ def _read_labels(path: Path) -> list[tuple[int, int, int]]:
     """Class from 1, beginning and end (microseconds) of each trial."""
     trials = []
     try:
-        _, *lines = path.read_text(encoding="utf-8").split()
-        for line in lines:
+        _, *lines = path.read_text(encoding="utf-8").splitlines()
+        for line in filter(str.strip, lines):
             label, start, stop = map(int, line.split(","))
             trials.append((label, start, stop))
     except (OSError, ValueError) as error:

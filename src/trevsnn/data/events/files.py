@@ -20,8 +20,8 @@ def read_recording(path: Path) -> Events:
     """The events of a file, by the end of its name.
 
     .aedat: AEDAT 2.0 or 3.1 of a DVS128. .aedat4: with the package `aedat`. .bin: N-MNIST's. .npz, .h5 and .hdf5 (with
-    `h5py`): arrays t, x, y and p, in HDF5 perhaps in a group "events". .npy: a structured array of these, or (N, 4) in
-    this order. t is in microseconds; p is 0 or 1, or -1 or 1.
+    `h5py`): arrays t, x, y and p, in HDF5 perhaps in a group "events", which may also be a data set like .npy: a
+    structured array of these, or (N, 4) in this order. t is in microseconds; p is 0 or 1, or -1 or 1.
 
     Raises:
         BadImageError: when it cannot be read, or its time goes backwards.
@@ -55,6 +55,8 @@ def read_with(reader: Callable[[Path], Events], path: Path) -> Events:
         return reader(path)
     except Exception as error:  # the decoders of damaged files can fail in any way
         reason = str(error) if str(path) in str(error) else f"{str(path)!r}: {error}"
+        if "pickle" in reason:  # NumPy's advice on what is no array at all
+            reason = f"{str(path)!r} holds no arrays"
         raise BadImageError(f"recording that cannot be read: {reason}") from error
 
 
@@ -74,7 +76,10 @@ def _read_npz(path: Path) -> Events:
 
 
 def _read_npy(path: Path) -> Events:
-    array = np.load(path, allow_pickle=False)
+    return _from_array(np.load(path, allow_pickle=False))
+
+
+def _from_array(array: np.ndarray) -> Events:
     if array.dtype.names is not None:
         return _from_columns({name: array[name] for name in array.dtype.names})
     if array.ndim != 2 or array.shape[1] != len(_COLUMNS):
@@ -86,8 +91,10 @@ def _read_hdf5(path: Path) -> Events:
     import h5py
 
     with h5py.File(path) as file:
-        group: Any = file.get("events", file)
-        return _from_columns({name: group[name][()] for name in _COLUMNS if name in group})
+        found: Any = file.get("events", file)
+        if isinstance(found, h5py.Dataset):
+            return _from_array(found[()])
+        return _from_columns({name: found[name][()] for name in _COLUMNS if name in found})
 
 
 def _from_columns(columns: Mapping[str, Any]) -> Events:
@@ -95,7 +102,7 @@ def _from_columns(columns: Mapping[str, Any]) -> Events:
         if name not in columns:
             raise ValueError(f"there is no array {name!r}; t, x, y and p are needed")
     t, x, y, p = (np.asarray(columns[name]) for name in _COLUMNS)
-    return Events(t, x, y, np.maximum(p, 0) if p.dtype.kind == "i" and p.size and p.min() == -1 else p)
+    return Events(t, x, y, np.maximum(p, 0) if p.size and p.dtype.kind in "if" and p.min() == -1 else p)
 
 
 READERS: Mapping[str, Callable[[Path], Events]] = {

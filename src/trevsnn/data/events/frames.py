@@ -20,7 +20,7 @@ def frame_edges(events: Events, frames: int, split_by: SplitBy) -> np.ndarray:
             duration.
 
     Raises:
-        ValueError: for fewer than one frame, fewer events than frames, or another way to split.
+        ValueError: for fewer than one frame, fewer events than frames, a frame without events, or another way to split.
     """
     if frames < 1:
         raise ValueError(f"frames={frames!r} must be at least 1")
@@ -34,6 +34,9 @@ def frame_edges(events: Events, frames: int, split_by: SplitBy) -> np.ndarray:
     else:
         raise ValueError(f"split_by={split_by!r} must be one of number, time")
     edges[-1] = len(events)
+    if (edges[1:] == edges[:-1]).any():
+        empty = int(np.argmax(edges[1:] == edges[:-1]))
+        raise ValueError(f"frame {empty} of {frames} is without events: take fewer, or of the same number of events")
     return edges
 
 

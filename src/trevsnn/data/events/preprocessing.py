@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trevsnn.data.events.frames import SplitBy, check_on_sensor, count_events, to_frames
 from trevsnn.data.events.recording import Events
+from trevsnn.data.pictures import BadImageError
 from trevsnn.data.preprocessing import restored
 
 
@@ -49,6 +50,17 @@ class FramePreprocessing:
             ValueError: for fewer events than frames, or events beyond the sensor.
         """
         return to_frames(self._scaled(events), self.timesteps, self.size, self.split_by)
+
+    def convert_named(self, events: Events, name: str) -> np.ndarray:
+        """As `convert`.
+
+        Raises:
+            BadImageError: naming the recording, for what `convert` refuses.
+        """
+        try:
+            return self.convert(events)
+        except ValueError as error:
+            raise BadImageError(f"recording {name!r} cannot be cut into frames: {error}") from error
 
     def frame(self, events: Events) -> Tensor:
         """The events of one window of time, none perhaps -> (1, 2, H, W), float counts: a frame of a batch of one.

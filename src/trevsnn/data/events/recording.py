@@ -70,7 +70,7 @@ def _whole(name: str, values: np.ndarray, kind: type[np.integer]) -> np.ndarray:
     """As integers of this kind."""
     if not len(values):
         return values.astype(kind)
-    if values.dtype.kind not in "iub":
+    if values.dtype.kind not in "iub" and not (values.dtype.kind == "f" and (values == np.rint(values)).all()):
         raise ValueError(f"{name} of type {values.dtype} must hold whole numbers, t microseconds")
     limits = np.iinfo(kind)
     if values.min() < limits.min or values.max() > limits.max:
