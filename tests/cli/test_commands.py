@@ -22,7 +22,19 @@ def test_version_and_help(trevsnn):
     assert trevsnn("--version")[:2] == (0, package.__version__ + "\n")
     code, text, _ = trevsnn("--help")
     assert code == 0
-    for command in ("train", "eval", "predict", "show", "recipes", "models", "memory", "energy", "convert", "export"):
+    for command in [
+        "train",
+        "eval",
+        "predict",
+        "show",
+        "recipes",
+        "models",
+        "memory",
+        "energy",
+        "report",
+        "convert",
+        "export",
+    ]:
         assert re.search(rf"│ {command} ", text)
 
 
@@ -100,8 +112,8 @@ def test_invert_reaches_the_network(trevsnn, digits_run, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"), [("n01440764", "tench, Tinca tinca"), ("n99999999", "n99999999"), ("cat", "cat")]
 )
-def test_classes_of_imagenet_are_put_in_words(name, words):
-    assert predict_module._in_words(name) == words
+def test_classes_of_imagenet_are_putin_words(name, words):
+    assert predict_module.in_words(name) == words
 
 
 def test_run_is_repeated_from_its_file_with_options_on_top(trevsnn, digits_run, tmp_path):

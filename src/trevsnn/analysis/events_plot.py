@@ -36,13 +36,13 @@ def plot_frames(
     figure = Figure(figsize=(1.5 * columns + 0.4, tall + (0 if rates is None else 2.4)), layout="constrained")
     parts = (tall,) if rates is None else (tall, 2.4)
     upper, *lower = figure.subfigures(len(parts), height_ratios=parts, squeeze=False).flat
-    coloured, places = _coloured(frames), upper.subplots(rows, columns, squeeze=False).flat
+    pictures, places = coloured(frames), upper.subplots(rows, columns, squeeze=False).flat
     for number, axes in enumerate(places):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#cccccc")
         axes.set_visible(number < len(frames))
         if number < len(frames):
-            axes.imshow(coloured[number], interpolation="nearest")
+            axes.imshow(pictures[number], interpolation="nearest")
             axes.set_title(captions[number], fontsize=8, parse_math=False)
     upper.suptitle(title, fontsize=10, parse_math=False)
     if rates is not None:
@@ -51,8 +51,8 @@ def plot_frames(
         figure.savefig(temporary, dpi=130, format="png")
 
 
-def _coloured(frames: np.ndarray) -> np.ndarray:
-    """(T, H, W, 3), white where nothing happened."""
+def coloured(frames: np.ndarray) -> np.ndarray:
+    """(T, 2, H, W) counts -> (T, H, W, 3), red for ON and blue for OFF, white where nothing happened."""
     seen = frames[frames > 0]
     strength = (frames / np.percentile(seen, _BRIGHTEST) if seen.size else frames).clip(0, 1)
     away = 1 - np.array([to_rgb(OFF), to_rgb(ON)])

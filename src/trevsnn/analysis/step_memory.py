@@ -4,8 +4,7 @@ A step is run twice: once to count its highest allocation (`trevsnn.analysis.mem
 tensor that it makes, to see which of them the backward pass will still need when the forward pass is over.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -17,10 +16,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trevsnn.analysis.memory import peak_bytes
+from trevsnn.analysis.states import watching_states
 from trevsnn.models import TRevSNN
-from trevsnn.reversible import StepState
 from trevsnn.training import intermediate_supervision_loss
 from trevsnn.training.precision import Precision, autocast
+
+PARTS = {
+    "parameters": "parameters",
+    "gradients": "gradients",
+    "optimizer": "optimizer",
+    "key_states": "key states",
+    "saved_bits": "saved bits",
+    "activations": "other activations",
+    "transient": "transient peak",
+    "total": "total",
+    "per_image": "step, per image",
+}
+"""What a table of `StepMemory` says, by attribute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +73,17 @@ class StepMemory:
 
 
 def measure_step(
-    model: TRevSNN, batch: int, resolution: int, precision: Precision = "fp32", optimizer: str = "adamw"
+    model: TRevSNN,
+    batch: int,
+    resolution: int | tuple[int, int],
+    precision: Precision = "fp32",
+    optimizer: str = "adamw",
 ) -> StepMemory:
     """Train a network for two steps on random images or clips, on the device that it is on; its weights change.
 
     Args:
         batch: images.
-        resolution: their height and width (pixels).
+        resolution: their height and width (pixels), one number where they are the same.
         precision: bf16 and fp16 are autocast.
         optimizer: timm's name of one.
 
@@ -76,12 +92,13 @@ def measure_step(
     """
     if batch < 1:
         raise ValueError(f"batch={batch} must be at least 1 image")
-    if resolution < 1:
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    if min(height, width) < 1:
         raise ValueError(f"resolution={resolution} must be at least 1 pixel")
     if precision not in get_args(Precision):
         raise ValueError(f"precision={precision!r} is unknown; choose from {', '.join(get_args(Precision))}")
     device = next(model.parameters()).device
-    images = torch.randn(model.config.input_shape(batch, resolution, resolution), device=device)
+    images = torch.randn(model.config.input_shape(batch, height, width), device=device)
     labels = torch.zeros(batch, dtype=torch.long, device=device)
     model.train()
     for p in model.parameters():
@@ -121,7 +138,7 @@ def _kept(model: TRevSNN, loss: Callable[[], Tensor]) -> tuple[int, int, int]:
     def note(tensors: list[Tensor]) -> None:
         potentials.extend(StorageWeakRef(x.untyped_storage()) for x in tensors)
 
-    with _Storages() as made, _watching_potentials(model, note):
+    with _Storages() as made, watching_states(model, lambda state: note(state.membranes)):
         result = loss()
         note(_shadows(result))
         alive = {ref.cdata: made.found[ref.cdata][1:] for ref, *_ in made.found.values() if not ref.expired()}
@@ -153,26 +170,6 @@ class _Storages(TorchDispatchMode):
                 if storage._cdata not in self._before:
                     self.found[storage._cdata] = StorageWeakRef(storage), storage.nbytes(), x.dtype
         return result
-
-
-@contextmanager
-def _watching_potentials(model: TRevSNN, note: Callable[[list[Tensor]], None]) -> Iterator[None]:
-    """Calls `note` with the membrane potentials of all levels after every step of the network."""
-
-    def with_note(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        inputs, readout = args
-
-        def noting(state: StepState) -> Tensor | None:
-            note(state.membranes)
-            return (readout or model.grid._last_spikes)(state)
-
-        return inputs, noting
-
-    handle = model.grid.register_forward_pre_hook(with_note)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _shadows(result: Tensor) -> list[Tensor]:

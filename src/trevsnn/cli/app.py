@@ -17,6 +17,7 @@ from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
 from trevsnn.cli.recipes import recipes
+from trevsnn.cli.report import report
 from trevsnn.cli.settings import settings_from_file
 from trevsnn.cli.show import show
 from trevsnn.cli.train import train_run
@@ -45,6 +46,7 @@ app.command(recipes)
 app.command(models)
 app.command(memory)
 app.command(energy)
+app.command(report)
 app.command(convert)
 app.command(export_run, name="export")
 

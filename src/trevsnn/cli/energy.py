@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from cyclopts import Parameter
 
@@ -19,12 +18,11 @@ from trevsnn.data import (
     FramePreprocessing,
     LabelledData,
     Preprocessing,
-    Samples,
     default_workers,
     evaluation_batches,
     load_dataset,
 )
-from trevsnn.data.splitting import Subset
+from trevsnn.data.splitting import spread
 from trevsnn.models import create_model, list_models, weights_info
 from trevsnn.suggest import suggest
 from trevsnn.training import choose_device
@@ -99,7 +97,7 @@ def energy(
     model, bad = trained.model.fold() if fold else trained.model, BadImages(skip_bad_images)
     if firing_rate is None:
         dataset = _load_data(network, trained, data, val_split)
-        samples = _spread(dataset.test, IMAGES if images is None else images)
+        samples = spread(dataset.test, IMAGES if images is None else images)
         workers = default_workers(dataset.in_memory) if workers is None else workers
         operations = measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers), bad)
         kind = "recordings" if model.config.frames else "images"
@@ -146,14 +144,6 @@ def _load_data(network: str, trained: Trained, data: Path | None, val_split: flo
     if data is None:
         raise ValueError(f"{network!r} by name is untrained; give a run of it, --data DIR or --firing-rate RATE")
     return load_dataset("imagefolder", data, None if val_split == 1 else val_split)
-
-
-def _spread(samples: Samples, images: int) -> Samples:
-    """So many of them, from all classes in the order in which they lie."""
-    if images < 1:
-        raise ValueError(f"images={images} must be at least 1")
-    count = min(images, len(samples))
-    return Subset(samples, np.arange(count) * len(samples) // count)
 
 
 def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:

@@ -11,7 +11,7 @@ import torch
 from cyclopts import Parameter
 from rich.progress import track
 
-from trevsnn.analysis.step_memory import StepMemory, largest_batch, measure_step
+from trevsnn.analysis.step_memory import PARTS, StepMemory, largest_batch, measure_step
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.models import create_model
 from trevsnn.reversible import Memory
@@ -19,17 +19,6 @@ from trevsnn.training.config import Optimizer
 from trevsnn.training.precision import Precision
 
 _SETTINGS = get_args(Memory)
-_LINES = {
-    "parameters": "parameters",
-    "gradients": "gradients",
-    "optimizer": "optimizer",
-    "key_states": "key states",
-    "saved_bits": "saved bits",
-    "activations": "other activations",
-    "transient": "transient peak",
-    "total": "total",
-    "per_image": "step, per image",
-}
 
 
 def memory(
@@ -134,7 +123,7 @@ def _with_progress(outer: Sequence[Any], inner: Sequence[Any]) -> Iterator[tuple
 
 
 def _show(place: str, rows: Sequence[Mapping[str, Any]], budget: str | None) -> None:
-    lines = [{"name": name, **{r["memory"]: f"{r[key] / 1e6:,.1f}" for r in rows}} for key, name in _LINES.items()]
+    lines = [{"name": name, **{r["memory"]: f"{r[key] / 1e6:,.1f}" for r in rows}} for key, name in PARTS.items()]
     if budget is not None:
         lines.append({"name": f"images in {budget}, about", **{r["memory"]: r["largest_batch"] for r in rows}})
     show_table(lines, {"name": f"MB ({place})", **{setting: setting for setting in _SETTINGS}})

@@ -56,7 +56,7 @@ def predict_images(
         rows.append(
             {
                 "image": str(image),
-                "class": _in_words(names[best]),
+                "class": in_words(names[best]),
                 "probability": probabilities[best],
                 "probabilities": dict(zip(names, probabilities, strict=True)),
             }
@@ -65,7 +65,7 @@ def predict_images(
     show_table(rows, {"image": "image", "class": "class", "probability": "probability"})
 
 
-def _in_words(name: str) -> str:
+def in_words(name: str) -> str:
     """A class of ImageNet, which has a number of WordNet for a name (n01440764), in words; others as they are."""
     try:
         return _imagenet().label_name_to_description(name) if _WORDNET.fullmatch(name) else name

@@ -38,6 +38,18 @@ class Subset(Samples):
         return self.samples.open(int(self.indices[index]), channels)
 
 
+def spread(samples: Samples, count: int) -> Samples:
+    """So many of them (all, where there are fewer), evenly spread over the order in which they lie.
+
+    Raises:
+        ValueError: for a count below 1.
+    """
+    if count < 1:
+        raise ValueError(f"images={count} must be at least 1")
+    count = min(count, len(samples))
+    return Subset(samples, np.arange(count) * len(samples) // count)
+
+
 def find_splits(root: Path, val_split: float | None) -> dict[str, Path]:
     """The folders of "train" and "test" below a folder; without them, the folder itself is "test".
 

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from trevsnn.files import atomic_path
 
-_MOST_NAMED, _MOST_COUNTED = 60, 25
+MOST_NAMED, _MOST_COUNTED = 60, 25
 """Classes whose names, and whose counts, still find room."""
+_LONGEST = 24
+"""Letters of a name."""
 
 
 def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> None:
@@ -21,21 +24,29 @@ def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> No
         class_names: of the classes, in order.
         path: file to write.
     """
-    number = len(class_names)
-    names = [name.replace("$", r"\$") for name in class_names]  # no formulas
-    side = min(12.0, 3.5 + 0.35 * number)
+    side = min(12.0, 3.5 + 0.35 * len(class_names))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    named = number <= _MOST_NAMED
-    ConfusionMatrixDisplay(counts.numpy(), display_labels=names if named else None).plot(
+    draw_confusion(axes, counts, class_names)
+    axes.set_title(f"accuracy {float(counts.trace() / counts.sum()):.2%}")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> None:
+    """As `plot_confusion`, onto axes."""
+    number = len(class_names)
+    named = number <= MOST_NAMED
+    labels = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in class_names]
+    ConfusionMatrixDisplay(counts.numpy(), display_labels=labels if named else None).plot(
         ax=axes,
         cmap="Blues",
         colorbar=False,
         include_values=number <= _MOST_COUNTED,
-        xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
+        xticks_rotation="vertical" if max(map(len, labels)) > 2 else "horizontal",
     )
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)  # no formulas
     if not named:
         axes.set(xticks=[], yticks=[])
-    axes.set(xlabel="class found", ylabel="class", title=f"accuracy {float(counts.trace() / counts.sum()):.2%}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    axes.set(xlabel="class found", ylabel="class")

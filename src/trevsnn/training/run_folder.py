@@ -9,6 +9,7 @@
     tensorboard/          the same as TensorBoard events
     samples/              a few test images, or recordings, to try `trevsnn predict` on
     bad_images.txt        images that could not be read, where these are skipped
+    report.html           what `trevsnn report` wrote
 
 At the end of an epoch the weights are written before the checkpoint: a run that is stopped in between tests that epoch
 once more, and writes the same. Every file is replaced in one step.
@@ -66,6 +67,7 @@ class RunFolder:
         self.events = self.path / "tensorboard"
         self.samples = self.path / "samples"
         self.bad_images = self.path / "bad_images.txt"
+        self.report = self.path / "report.html"
 
     def holds_run(self) -> bool:
         """Whether a run has been started here."""
@@ -111,6 +113,7 @@ class RunFolder:
             self.events,
             self.samples,
             self.bad_images,
+            self.report,
         ]
 
     def check_free(self, overwrite: bool) -> None:
@@ -230,10 +233,17 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The epochs so far, empty before the first."""
+        """The epochs so far, empty before the first.
+
+        Raises:
+            ValueError: when they cannot be read.
+        """
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        except ValueError as error:
+            raise ValueError(f"metrics {str(self.metrics)!r} cannot be read: {error}") from error
 
 
 def weights_file(path: str | Path) -> Path:
@@ -245,6 +255,10 @@ def weights_file(path: str | Path) -> Path:
     run = RunFolder(path)
     if run.path.is_dir():
         if not run.weights.is_file():
+            if run.holds_run():
+                raise ValueError(
+                    f"run {str(path)!r} has not finished an epoch; continue it with --resume {shlex.quote(str(path))}"
+                )
             raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
         return run.weights
     if not run.path.exists():

@@ -1,0 +1,1 @@
+"""A run on one page: what was measured (`findings`), drawn (`figures`) and written (`page`)."""
