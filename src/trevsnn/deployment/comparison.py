@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,10 +17,18 @@ from trevsnn.training import Evaluation
 from trevsnn.training.evaluation import Tally
 
 
+class Compared(NamedTuple):
+    """What one of the two came to."""
+
+    evaluation: Evaluation
+    seconds: float
+    """Time for all images, reading them aside."""
+
+
 def compare(
     model: TRevSNN, file: str | Path, batches: Iterable[Batch], bad: BadImages | None = None
-) -> tuple[Evaluation, Evaluation]:
-    """Results of a network and of an ONNX file on the same images, on the CPU.
+) -> tuple[Compared, Compared]:
+    """Results of a network and of an ONNX file on the same images, in turn, on the CPU.
 
     Args:
         model: the network.
@@ -41,13 +51,20 @@ def compare(
         return torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
 
     networks = model.eval(), run_file
-    tallies, bad = [Tally(model.num_classes) for _ in networks], bad or BadImages()
+    tallies, seconds, bad = [Tally(model.num_classes) for _ in networks], [0.0, 0.0], bad or BadImages()
+    warm = False
     with torch.inference_mode():
         for pixels, labels, messages in batches:
             bad.report(messages)
             if not len(labels):
                 continue
-            for network, tally in zip(networks, tallies, strict=True):
-                tally.add(network(pixels), labels)
-    first, second = (tally.result() for tally in tallies)
+            for i, network in enumerate(networks):
+                if not warm:  # the first time takes longer
+                    network(pixels)
+                started = perf_counter()
+                logits = network(pixels)
+                seconds[i] += perf_counter() - started
+                tallies[i].add(logits, labels)
+            warm = True
+    first, second = (Compared(tally.result(), spent) for tally, spent in zip(tallies, seconds, strict=True))
     return first, second
