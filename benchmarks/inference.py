@@ -31,6 +31,7 @@ from rich.progress import track
 from torch import Tensor
 
 from trevsnn import TRevSNN, create_model
+from trevsnn.analysis.memory import peak_bytes
 from trevsnn.deployment import export_onnx, int8  # noqa: F401, for its imports not to count as the network's memory
 from trevsnn.files import write_text
 
@@ -147,6 +148,18 @@ def measure_memory(
     return rows
 
 
+def measure_allocations(batch: int, timesteps: Sequence[int], resolution: int) -> list[dict[str, Any]]:
+    """One row per T, with the highest sum of live allocations of the folded network's inference, weights aside
+    (bytes)."""
+    images, rows = random_images(batch, resolution), []
+    for steps in track(timesteps, "allocations", transient=True):
+        network = build("pytorch-folded", steps, resolution)
+        with torch.inference_mode():
+            found = peak_bytes(partial(network, images), torch.device("cpu"))
+        rows.append({"batch": batch, "timesteps": steps, "bytes": found})
+    return rows
+
+
 def table(results: Mapping[str, Any]) -> str:
     """Speed and memory as Markdown."""
     lines = ["Images/s, median (lowest to highest), and as a multiple of `pytorch`'s in the same turn:", ""]
@@ -167,6 +180,14 @@ def table(results: Mapping[str, Any]) -> str:
         lines += _head([f"T = {t}" for t in steps])
         for name in dict.fromkeys(row["contestant"] for row in results["memory"]):
             lines.append(f"| `{name}` | {' | '.join(f'{peaks[name, batch, t] / 1e6:,.0f}' for t in steps)} |")
+    per_image = {row["timesteps"]: row["bytes"] / row["batch"] / 1e6 for row in results["allocations"]}
+    lines += [
+        "",
+        "Most live allocations of the folded network's inference in PyTorch, weights aside, MB per image, batch",
+    ]
+    lines[-1] += f" {results['allocations'][0]['batch']}:"
+    lines += ["", *_head([f"T = {t}" for t in per_image])]
+    lines.append(f"| `pytorch-folded` | {' | '.join(f'{value:.3f}' for value in per_image.values())} |")
     about = ", ".join(f"{name} {value}" for name, value in {**results["machine"], **results["settings"]}.items())
     return "\n".join([*lines, "", f"Measured with {about}.", ""])
 
@@ -210,6 +231,7 @@ def main(
         "settings": {"model": NAME, "depth": DEPTH, "resolution": resolution},
         "speed": measure_speed(contestants, batch, resolution, repeats, shortest),
         "memory": measure_memory(contestants, batch, timesteps, resolution),
+        "allocations": measure_allocations(max(batch), timesteps, resolution),
     }
     write_text(output / "inference.json", json.dumps(results, indent=2) + "\n")
     write_text(output / "inference.md", table(results))

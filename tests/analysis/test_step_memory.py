@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trevsnn import create_model
+from trevsnn.analysis.memory import peak_bytes
 from trevsnn.analysis.step_memory import largest_batch, measure_step
 from trevsnn.reversible import Memory
 
@@ -74,3 +75,15 @@ def test_what_cannot_be_measured_is_refused(options, message):
     model = create_model("trevsnn_digits", channels=CHANNELS, timesteps=1)
     with pytest.raises(ValueError, match=message):
         measure_step(model, **{"batch": 2, "resolution": SIZE, **options})
+
+
+def test_inference_takes_no_more_memory_for_more_steps():
+    """With the number of blocks fixed; at one step there is no potential to carry on."""
+    peaks = []
+    for timesteps in (2, 4, 8):
+        network = create_model("trevsnn_digits", timesteps=timesteps, depth=8).eval().fold()
+        images = torch.zeros(4, 1, 32, 32)
+        with torch.inference_mode():
+            peaks.append(peak_bytes(lambda: network(images), torch.device("cpu")))  # noqa: B023
+    assert peaks[0] > 0
+    assert len(set(peaks)) == 1
