@@ -181,12 +181,9 @@ def table(results: Mapping[str, Any]) -> str:
         for name in dict.fromkeys(row["contestant"] for row in results["memory"]):
             lines.append(f"| `{name}` | {' | '.join(f'{peaks[name, batch, t] / 1e6:,.0f}' for t in steps)} |")
     per_image = {row["timesteps"]: row["bytes"] / row["batch"] / 1e6 for row in results["allocations"]}
-    lines += [
-        "",
-        "Most live allocations of the folded network's inference in PyTorch, weights aside, MB per image, batch",
-    ]
-    lines[-1] += f" {results['allocations'][0]['batch']}:"
-    lines += ["", *_head([f"T = {t}" for t in per_image])]
+    largest = results["allocations"][0]["batch"]
+    lines += ["", f"Most live allocations of inference in PyTorch, weights aside, MB per image, batch {largest}:", ""]
+    lines += _head([f"T = {t}" for t in per_image])
     lines.append(f"| `pytorch-folded` | {' | '.join(f'{value:.3f}' for value in per_image.values())} |")
     about = ", ".join(f"{name} {value}" for name, value in {**results["machine"], **results["settings"]}.items())
     return "\n".join([*lines, "", f"Measured with {about}.", ""])
