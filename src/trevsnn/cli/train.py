@@ -113,6 +113,7 @@ def _what_next(run: RunFolder, split: str) -> str:
         f"best epoch    {best['epoch']}, {best['test_accuracy']:.2%}: {run.best.name}",
         f"run folder    {run.path}",
         "next:",
+        f"  {programs}trevsnn report {folder}",
         f"  {programs}trevsnn eval {folder}",
         f"  {programs}tensorboard --logdir {events}",
     ]
