@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -88,6 +89,59 @@ def test_sigterm_to_all_processes_saves_once(tmp_path):
     path, state = run.load_state()
     assert state["learner"]["steps"] > 71 * len(state["history"]), "in the middle of an epoch"
     assert path == run.saved_states()[0]
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Options of a run on a folder of 80 recordings."""
+    generator = np.random.default_rng(0)
+    for number in range(80):
+        folder = tmp_path / "data" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        x, y, p = (generator.integers(0, limit, 50) for limit in (32, 32, 2))
+        np.savez(folder / f"{number}.npz", t=np.arange(50), x=x, y=y, p=p)
+    network = "--sensor-size 32 32 --channels 4 4 8 8 --timesteps 2 --batch-size 10 --epochs 1 --warmup-epochs 0"
+    data = ["--dataset", "folder", "--data", tmp_path / "data", "--val-split", 0.5, "--output", tmp_path / "run"]
+    return ["train", "events", *data, *network.split(), "--device", "cpu", "--workers", 0]
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_conversion_of_recordings(tmp_path, recordings):
+    done = torchrun(2, *recordings)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("converting") == 2, "the first process's share of either split"
+    assert len(list((tmp_path / "data" / ".frames").rglob("*.npz"))) == 80
+
+
+SIGNALLED = """
+import os, signal, sys
+from trevsnn.cli import main
+from trevsnn.training import conversion
+
+whole = conversion.prepare_frames
+
+def prepare_frames(*arguments):
+    for part in whole(*arguments):
+        if os.environ["RANK"] == "1":
+            signal.raise_signal(signal.SIGTERM)
+        yield part
+
+conversion.prepare_frames = prepare_frames
+code = main(sys.argv[2:])
+open(os.path.join(sys.argv[1], "code" + os.environ["RANK"]), "w").write(str(code))
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_ends_the_conversion_in_all(tmp_path, recordings):
+    script = tmp_path / "signalled.py"
+    script.write_text(SIGNALLED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    tokens = [*launcher, script, tmp_path, *recordings]
+    subprocess.run(list(map(str, tokens)), env=environment, check=True, timeout=PATIENCE)
+    assert [(tmp_path / f"code{rank}").read_text() for rank in range(2)] == ["143", "143"]
+    assert not RunFolder(tmp_path / "run").holds_run()
 
 
 def test_one_process_needs_no_launcher(monkeypatch):
