@@ -28,3 +28,34 @@ def packet_3(events, kind=1, overflows=0, capacity=None, size=8):
 def event_atis(x, y, on, time):
     """An event of N-MNIST."""
     return bytes([x, y, on << 7 | time >> 16, time >> 8 & 0xFF, time & 0xFF])
+
+
+def write_cifar10dvs(root, classes, count):
+    """Class folders of AEDAT 2.0."""
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            events = [event_2((7 * i + number) % 128, i // 30 % 128, i // 5 % 2, 100 * i) for i in range(3000)]
+            (root / name / f"cifar10_{name}_{number}.aedat").write_bytes(HEADER_2 + b"".join(events))
+
+
+def write_gestures(root, trials):
+    """AEDAT 3.1 with labels, a recording to train on and one to test on, of as many trials of 0.1 s each."""
+    root.mkdir(parents=True, exist_ok=True)
+    for split, user in (("train", "user01_led"), ("test", "user29_led")):
+        events = [event_3(t // 7 % 128, t // 900 % 128, t // 90 % 2, t) for t in range(0, trials * 100_000, 30)]
+        (root / f"{user}.aedat").write_bytes(HEADER_3 + packet_3(events))
+        rows = [f"{1 + i % 11},{i * 100_000},{(i + 1) * 100_000}" for i in range(trials)]
+        (root / f"{user}_labels.csv").write_text("\n".join(["class,startTime_usec,endTime_usec", *rows]) + "\n")
+        (root / f"trials_to_{split}.txt").write_text(f"{user}.aedat\n")
+
+
+def write_nmnist(root, count):
+    """Train and Test, a folder per digit."""
+    for split in ("Train", "Test"):
+        for digit in range(10):
+            folder = root / split / str(digit)
+            folder.mkdir(parents=True)
+            for number in range(count):
+                events = [event_atis((digit + 3 * i) % 34, i // 60 % 34, i // 5 % 2, 100 * i) for i in range(2000)]
+                (folder / f"{number:05d}.bin").write_bytes(b"".join(events))

@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from recordings import write_cifar10dvs, write_gestures, write_nmnist
 from safetensors.torch import load_file
 
+from trevsnn.data.events.datasets import OBJECTS
 from trevsnn.training import RunFolder
 
 NETWORK = "--image-size 32 --channels 8 8 16 16 --kernel-size 3 --timesteps 3 --batch-size 10 --device cpu"
@@ -180,3 +182,29 @@ def test_show_refuses_what_cannot_be_shown(trevsnn, folder, tmp_path, digits_run
         assert message in error
         assert error.count("\n") == 1
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cifar10dvs", "dvs128gesture", "nmnist"])
+def test_public_data_sets_by_their_recipes(trevsnn, tmp_path, name):
+    """As far as tiny recordings go: from the files of the archives to a trained network and its test."""
+    if name == "cifar10dvs":
+        write_cifar10dvs(tmp_path / "data", OBJECTS, 10)
+    elif name == "dvs128gesture":
+        write_gestures(tmp_path / "data", 22)
+    else:
+        write_nmnist(tmp_path / "data", 2)
+    run = tmp_path / "run"
+    quick = "--epochs 1 --warmup-epochs 0 --channels 4 4 8 8 --image-size 32 --batch-size 10 --device cpu --workers 0"
+    command = ["train", "events", "--dataset", name, "--data", tmp_path / "data", "--output", run]
+    code, text, error = trevsnn(*command, *quick.split())
+    assert code == 0, error
+    assert ("on 0.1 of each class, drawn with seed 0" in text) == (name == "cifar10dvs")
+    assert trevsnn("eval", run, "--json", tmp_path / "row.json")[0] == 0
+    (row,) = json.loads((tmp_path / "row.json").read_text())
+    assert row["images"] == {"cifar10dvs": 10, "dvs128gesture": 22, "nmnist": 20}[name]
+    assert row["test_accuracy"] == RunFolder(run).read_metrics()[-1]["test_accuracy"]
+    file = sorted((tmp_path / "data").rglob("*.aedat" if name != "nmnist" else "*.bin"))[0]
+    code, text, error = trevsnn("predict", run, file)
+    assert code == 0, error
+    assert trevsnn("show", file, "--run", run, "--output", tmp_path / "a.png")[0] == 0
