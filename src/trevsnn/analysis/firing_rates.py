@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
+from trevsnn.analysis.states import watching_states
 from trevsnn.models import TRevSNN
+from trevsnn.reversible import StepState
 
 
 @torch.inference_mode()
@@ -14,10 +16,11 @@ def level_firing_rates(model: TRevSNN, clip: Tensor) -> Tensor:
         model: the network; it is put into eval mode.
         clip: (T, N, in_chans, H, W).
     """
-    model.eval()
-    membranes, rates = None, []
-    for t, frame in enumerate(clip):
-        state = model.grid.step(t, frame, membranes)
-        membranes = state.membranes
-        rates.append(torch.stack([state.spikes(level).mean() for level in range(len(membranes))]))
+    rates = []
+
+    def note(state: StepState) -> None:
+        rates.append(torch.stack([state.spikes(level).mean() for level in range(len(state.membranes))]))
+
+    with watching_states(model.eval(), note):
+        model(clip)
     return torch.stack(rates)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trevsnn.analysis.wiring import Wiring
 from trevsnn.data import BadImages
-from trevsnn.data.loading import Batch
+from trevsnn.data.loading import Batch, readable
 from trevsnn.layers import BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, Stem
 from trevsnn.models import TRevSNN
 
@@ -94,11 +94,9 @@ def measure_operations(model: TRevSNN, batches: Iterable[Batch], bad: BadImages 
     model.eval()
     try:
         with torch.inference_mode(), _recording(model) as received:
-            for pixels, labels, messages in batches:
-                bad.report(messages)
-                if len(labels):
-                    model(pixels.to(device, non_blocking=True))
-                    images += len(labels)
+            for pixels, labels, _ in readable(batches, bad):
+                model(pixels.to(device, non_blocking=True))
+                images += len(labels)
     finally:
         model.train(training)
     if not images:

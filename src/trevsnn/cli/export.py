@@ -13,6 +13,7 @@ from torch import Tensor
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches
+from trevsnn.data.loading import readable
 from trevsnn.data.splitting import Subset
 from trevsnn.deployment import compare, export_nir, export_onnx, export_program, export_safetensors
 from trevsnn.deployment.export import SpikeOp, require_package
@@ -155,7 +156,5 @@ def _inputs(
         raise ValueError(f"{dataset.name} data has no images to train on, which int8=True needs; leave it out")
     chosen = np.random.default_rng(0).permutation(len(dataset.train))[:count]
     samples = Subset(dataset.train, np.sort(chosen))
-    for batch in evaluation_batches(samples, trained.preprocessing, workers=workers or 0):
-        bad.report(batch.bad)
-        if len(batch.targets):
-            yield batch.images
+    for batch in readable(evaluation_batches(samples, trained.preprocessing, workers=workers or 0), bad):
+        yield batch.images

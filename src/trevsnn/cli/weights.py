@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
-from trevsnn.data.registry import RECORDING_FOLDER
+from trevsnn.data.events.datasets import RECORDING_FOLDER
 from trevsnn.models import WeightsInfo, load_weights
 from trevsnn.models.network import TRevSNN
 from trevsnn.training import RunFolder, TrainConfig, weights_file

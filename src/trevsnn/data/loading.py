@@ -222,6 +222,18 @@ def evaluation_batches(
     return iter(_loader(source, [np.arange(s, min(s + TEST_BATCH, len(samples))) for s in starts], workers, pinned))
 
 
+def readable(batches: Iterable[Batch], bad: BadImages) -> Iterator[Batch]:
+    """The batches that have images; of those that could not be read, note is taken.
+
+    Raises:
+        BadImageError: as `BadImages.report`.
+    """
+    for batch in batches:
+        bad.report(batch.bad)
+        if len(batch.targets):
+            yield batch
+
+
 def default_workers(in_memory: bool, local_processes: int = 1) -> int:
     """Worker processes by default: none where images are in memory, else the CPU cores shared out, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

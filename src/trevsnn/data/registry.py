@@ -5,7 +5,15 @@ from pathlib import Path
 from trevsnn.data.cifar import cifar10, cifar100
 from trevsnn.data.dataset import LabelledData
 from trevsnn.data.digits import digits
-from trevsnn.data.events.datasets import cifar10dvs, dvs128gesture, event_digits, nmnist, recording_folder
+from trevsnn.data.events.datasets import (
+    CIFAR10DVS,
+    RECORDING_FOLDER,
+    cifar10dvs,
+    dvs128gesture,
+    event_digits,
+    nmnist,
+    recording_folder,
+)
 from trevsnn.data.folder import image_folder
 from trevsnn.data.shards import tar_shards
 from trevsnn.suggest import suggest
@@ -17,8 +25,7 @@ _FROM_FILES = {
     "events/dvs128gesture": dvs128gesture,
     "events/nmnist": nmnist,
 }
-_SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards, "events/cifar10dvs": cifar10dvs}
-RECORDING_FOLDER = "events/folder"
+_SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards, CIFAR10DVS: cifar10dvs}
 
 
 def list_datasets() -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trevsnn.data import BadImages
-from trevsnn.data.loading import Batch
+from trevsnn.data.loading import Batch, readable
 from trevsnn.deployment.export import require_package
 from trevsnn.deployment.plan import INPUT
 from trevsnn.models.network import TRevSNN
@@ -54,10 +54,7 @@ def compare(
     tallies, seconds, bad = [Tally(model.num_classes) for _ in networks], [0.0, 0.0], bad or BadImages()
     warm = False
     with torch.inference_mode():
-        for pixels, labels, messages in batches:
-            bad.report(messages)
-            if not len(labels):
-                continue
+        for pixels, labels, _ in readable(batches, bad):
             for i, network in enumerate(networks):
                 if not warm:  # the first time takes longer
                     network(pixels)

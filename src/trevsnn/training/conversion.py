@@ -64,8 +64,10 @@ def make_frames(
     """
     bad = BadImages(config.skip_bad_images)
     for samples in (dataset.train, dataset.test):
-        parts = missing_frames(samples, processes.rank, processes.world) if isinstance(samples, CachedFrames) else []
-        if not isinstance(samples, CachedFrames) or not parts:
+        if not isinstance(samples, CachedFrames):
+            continue
+        parts = missing_frames(samples, processes.rank, processes.world)
+        if not parts:
             continue
         done, total = 0, sum(map(len, parts))
         console.print(f"converting {total:,} recordings to frames in {samples.folder}", soft_wrap=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trevsnn.data import BadImages, FramePreprocessing, Preprocessing
-from trevsnn.data.loading import TEST_BATCH, Batch
+from trevsnn.data.loading import TEST_BATCH, Batch, readable
 from trevsnn.models import TRevSNN
 from trevsnn.training.processes import Processes
 
@@ -84,10 +84,7 @@ def evaluate(
     model.eval()
     tally, bad = Tally(model.num_classes, device), bad or BadImages()
     with torch.inference_mode():
-        for pixels, labels, messages in batches:
-            bad.report(messages)
-            if not len(labels):
-                continue
+        for pixels, labels, _ in readable(batches, bad):
             tally.add(model(pixels.to(device, non_blocking=True)), labels.to(device, non_blocking=True))
     return tally.result(processes)
 

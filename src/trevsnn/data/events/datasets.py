@@ -23,7 +23,7 @@ from trevsnn.suggest import shortened
 DVS128, NMNIST = (128, 128), (34, 34)
 """Height and width of the sensors (pixels)."""
 MODEL = "trevsnn_dvs"
-CIFAR10DVS = "events/cifar10dvs"
+CIFAR10DVS, RECORDING_FOLDER = "events/cifar10dvs", "events/folder"
 LARGEST = 128
 """Sensors with longer sides are reduced to frames of this height and width by default (pixels)."""
 SILENCE = 100_000
@@ -241,7 +241,7 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
             check_readable(path)
     train, test, split = train_and_test(read, val_split)
     return LabelledData(
-        name="events/folder",
+        name=RECORDING_FOLDER,
         class_names=names,
         train=train,
         test=test,
