@@ -23,7 +23,6 @@ memory: $(BIN)/.installed  ## the tables and pictures of training memory in READ
 	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_dvs --batch 8 --plot docs/images/memory_dvs.png --plot-timesteps 8 16 32
 
 benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
-	$(BIN)/pip install --quiet --group benchmarks
 	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
 	$(BIN)/python benchmarks/inference.py --output runs/benchmarks
 

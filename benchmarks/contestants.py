@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from trevsnn import create_model, intermediate_supervision_loss
+from trevsnn import TRevSNN, create_model, intermediate_supervision_loss
 from trevsnn.reversible import Memory, Sliced
 
 NAME = "trevsnn_small"
@@ -105,6 +105,7 @@ def _frozen_statistics(module: nn.Module) -> Iterator[None]:
 def checkpointed(case: Case) -> Subject:
     """The library's network with everything stored, but each cell under PyTorch's own checkpoint."""
     network = create_model(NAME, timesteps=case.timesteps, memory="stored")
+    assert isinstance(network, TRevSNN)
     for row in network.grid.cells:
         assert isinstance(row, nn.ModuleList)
         for level, cell in enumerate(row):

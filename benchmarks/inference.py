@@ -80,6 +80,7 @@ def build(name: str, timesteps: int, resolution: int) -> Run:
     """A contestant, ready to run."""
     torch.manual_seed(0)
     model = create_model(NAME, timesteps=timesteps, depth=DEPTH)
+    assert isinstance(model, TRevSNN)
     model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, resolution, resolution)}  # type: ignore[dict-item]
     with TemporaryDirectory() as folder:
         return CONTESTANTS[name](model, Path(folder))

@@ -1,6 +1,6 @@
 """One training step of trevsnn_small against its plain form, checkpointing and SpikingJelly: memory and speed.
 
-    .venv/bin/pip install --group benchmarks
+    .venv/bin/pip install --group dev
     KINETO_LOG_LEVEL=6 .venv/bin/python benchmarks/training_step.py --output runs/benchmarks
 
 A step is the forward pass, cross-entropy and the backward pass, on random images; gradients are allocated beforehand,

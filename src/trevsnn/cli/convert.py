@@ -35,7 +35,7 @@ def convert(source: Path, destination: Path, /) -> None:
         model.load_state_dict(convert_official(checkpoint))
     except ValueError as error:
         raise ValueError(f"{str(source)!r}: {error}") from error
-    names = [name for name in list_models() if create_model(name).config.channels == config.channels]
+    names = [name for name in list_models() if getattr(create_model(name).config, "channels", ()) == config.channels]
     name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network
     save_weights(model, destination, weights_info(name, config))
     plain_console().print(

@@ -23,7 +23,8 @@ from trevsnn.data import (
     load_dataset,
 )
 from trevsnn.data.splitting import spread
-from trevsnn.models import create_model, list_models, weights_info
+from trevsnn.models import NetworkConfig, create_model, list_models, weights_info
+from trevsnn.models.network import require_trevsnn
 from trevsnn.suggest import suggest
 from trevsnn.training import choose_device
 from trevsnn.training.config import Device, Whole
@@ -91,10 +92,11 @@ def energy(
     if fold and over_time:
         raise ValueError("fold=True is for the table of layers; leave --over-time and --plot out")
     trained = _open(network, choose_device(device))
-    if over_time and trained.model.config.frames:
+    whole = require_trevsnn(trained.model, "energy")
+    if over_time and whole.config.frames:
         raise ValueError(f"{network!r} is for clips, whose every step has a frame of its own; leave --over-time out")
     size = trained.preprocessing.input_size
-    model, bad = trained.model.fold() if fold else trained.model, BadImages(skip_bad_images)
+    model, bad = whole.fold() if fold else whole, BadImages(skip_bad_images)
     if firing_rate is None:
         dataset = _load_data(network, trained, data, val_split)
         samples = spread(dataset.test, IMAGES if images is None else images)
@@ -112,7 +114,7 @@ def energy(
     costs = layer_costs(operations)
     _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
     if over_time:
-        _report_over_time(trained, mean_firing_rate(costs), plot, json)
+        _report_over_time(trained.info.model, whole.config, size, mean_firing_rate(costs), plot, json)
     else:
         _report_layers(costs, json)
     for message in sorted(bad.known):
@@ -161,8 +163,9 @@ def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
     _say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
 
 
-def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Path | None) -> None:
-    config, size = trained.model.config, trained.preprocessing.input_size
+def _report_over_time(
+    name: str, config: NetworkConfig, size: tuple[int, int, int], rate: float, plot: Path | None, json: Path | None
+) -> None:
     points = cost_over_time(config, size, rate)
     rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
     write_json(rows, json)
@@ -185,7 +188,7 @@ def _report_over_time(trained: Trained, rate: float, plot: Path | None, json: Pa
         from trevsnn.analysis.energy_plot import plot_over_time  # matplotlib is slow to import
 
         title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
-        plot_over_time(points, trained.info.model, title, plot)
+        plot_over_time(points, name, title, plot)
 
 
 def _row(cost: LayerCost) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from trevsnn.data.loading import readable
 from trevsnn.data.splitting import Subset
 from trevsnn.deployment import compare, export_nir, export_onnx, export_program, export_safetensors
 from trevsnn.deployment.export import SpikeOp, require_package
+from trevsnn.models.network import require_trevsnn
 from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.config import Whole
 
@@ -74,6 +75,7 @@ def export_run(
         require_package("onnxruntime", "onnx")
     _check_finished(run)
     trained = load_trained(run, torch.device("cpu"))
+    model = require_trevsnn(trained.model, "export")
     output = output or trained.file.with_name(trained.file.stem + ("-int8" if int8 else "") + _ENDINGS[to])
     check_file(output, "output")
     if output.exists() and output.samefile(trained.file):
@@ -85,7 +87,7 @@ def export_run(
     match to:
         case "onnx":
             export_onnx(
-                trained.model,
+                model,
                 output,
                 size,
                 trained.info,
@@ -94,16 +96,16 @@ def export_run(
                 calibration=_inputs(trained, dataset, calibration_images, workers, bad) if int8 and dataset else None,
             )
         case "torch-export":
-            export_program(trained.model, output, size, trained.info)
+            export_program(model, output, size, trained.info)
         case "safetensors":
-            export_safetensors(trained.model, output, trained.info)
+            export_safetensors(model, output, trained.info)
         case "nir":
-            export_nir(trained.model, output, size, trained.info)
+            export_nir(model, output, size, trained.info)
     rows: list[dict[str, Any]] = [{"file": str(file), "bytes": file.stat().st_size} for file in (trained.file, output)]
     columns = {"file": "file", "bytes": "bytes"}
     if test and dataset:
         batches = evaluation_batches(dataset.test, trained.preprocessing, workers=workers or 0)
-        for row, result in zip(rows, compare(trained.model, output, batches, bad), strict=True):
+        for row, result in zip(rows, compare(model, output, batches, bad), strict=True):
             found, images = result.evaluation, result.evaluation.images
             row |= {"images": images, "test_accuracy": found.accuracy, "ms_per_image": 1000 * result.seconds / images}
         columns |= {"images": "images", "test_accuracy": "test accuracy", "ms_per_image": "ms per image"}

@@ -14,6 +14,7 @@ from rich.progress import track
 from trevsnn.analysis.step_memory import PARTS, StepMemory, largest_batch, measure_step
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.models import create_model
+from trevsnn.models.network import require_trevsnn
 from trevsnn.reversible import Memory
 from trevsnn.training.config import Optimizer
 from trevsnn.training.precision import Precision
@@ -57,13 +58,13 @@ def memory(
     if not plot_timesteps or min(plot_timesteps) < 1:
         raise ValueError(f"plot_timesteps={plot_timesteps!r} must be whole numbers from 1")
     limit = None if budget is None else parse_bytes(budget)
-    network, places = create_model(model, timesteps=timesteps), _devices(device)
+    network, places = require_trevsnn(create_model(model, timesteps=timesteps), "memory"), _devices(device)
     own = network.config.timesteps
     size = int(network.default_cfg["input_size"][1]) if resolution is None else resolution  # type: ignore[index]
 
     @cache
     def measure(place: str, setting: str, images: int, steps: int) -> StepMemory:
-        network = create_model(model, timesteps=steps, memory=setting).to(place)
+        network = require_trevsnn(create_model(model, timesteps=steps, memory=setting), "memory").to(place)
         return measure_step(network, images, size, precision, optimizer)
 
     rows: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from trevsnn.cli.predict import in_words
 from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers
 from trevsnn.files import write_text
+from trevsnn.models.network import require_trevsnn
 from trevsnn.training import RunFolder, TrainConfig, choose_device
 from trevsnn.training.config import Device, Whole
 
@@ -49,6 +50,7 @@ def report(
     if not history:
         raise ValueError(f"run {str(run)!r} has no {folder.metrics.name}, the metrics of its epochs; train it anew")
     check_file(output, "output")
+    model = require_trevsnn(trained.model, "report")
     dataset = load_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
     bad, console = BadImages(skip_bad_images), plain_console()
@@ -59,7 +61,7 @@ def report(
         name=folder.path.resolve().name,
         weights=trained.file.name,
         info=trained.info,
-        model=trained.model,
+        model=model,
         preprocessing=trained.preprocessing,
         dataset=replace(dataset, class_names=tuple(map(in_words, dataset.class_names))),
         config=TrainConfig(**settings),

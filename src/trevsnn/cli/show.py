@@ -15,6 +15,7 @@ from trevsnn.data.events import Events
 from trevsnn.data.events.datasets import read_as
 from trevsnn.data.events.frames import SplitBy, frame_edges
 from trevsnn.models import StreamingClassifier
+from trevsnn.models.network import require_trevsnn
 from trevsnn.training.config import Whole
 
 TIMESTEPS = 8
@@ -66,8 +67,9 @@ def show(
         from trevsnn.analysis.firing_rates import level_firing_rates
 
         clip = preprocessing.transform()(frames).unsqueeze(1)
-        rates = level_firing_rates(trained.model, clip)
-        classify, names = StreamingClassifier(trained.model), trained.info.class_names
+        model = require_trevsnn(trained.model, "show --run")
+        rates = level_firing_rates(model, clip)
+        classify, names = StreamingClassifier(model), trained.info.class_names
         for t, frame in enumerate(clip):
             best, found = classify(frame).softmax(1)[0].max(0)
             captions[t] += f"\n{names[found] if names else int(found)} {best:.0%}"

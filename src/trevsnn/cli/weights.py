@@ -7,8 +7,7 @@ import torch
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.events.datasets import RECORDING_FOLDER
-from trevsnn.models import WeightsInfo, load_weights
-from trevsnn.models.network import TRevSNN
+from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights
 from trevsnn.training import RunFolder, TrainConfig, weights_file
 from trevsnn.training.conversion import with_frames
 
@@ -18,7 +17,7 @@ class Trained:
     """A network in eval mode with what belongs to it."""
 
     file: Path
-    model: TRevSNN
+    model: SpikingNetwork
     info: WeightsInfo
     preprocessing: Preprocessing | FramePreprocessing
 

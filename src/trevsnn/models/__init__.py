@@ -1,6 +1,7 @@
-"""The T-RevSNN family: networks by name, folding for deployment, conversion, counting."""
+"""Networks by name, the T-RevSNN family and those to compare with; folding for deployment, conversion, counting."""
 
-from trevsnn.models.config import NetworkConfig
+from trevsnn.models.base import SpikingNetwork
+from trevsnn.models.config import BaseConfig, NetworkConfig
 from trevsnn.models.counting import count_macs, parameter_counts
 from trevsnn.models.fold import fold
 from trevsnn.models.network import TRevSNN
@@ -17,8 +18,10 @@ from trevsnn.models.weights import (
 )
 
 __all__ = [
+    "BaseConfig",
     "LoadReport",
     "NetworkConfig",
+    "SpikingNetwork",
     "StreamingClassifier",
     "TRevSNN",
     "WeightsInfo",

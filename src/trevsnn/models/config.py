@@ -1,4 +1,4 @@
-"""What shapes a T-RevSNN: every option of `create_model`, checked."""
+"""What shapes a network: the options of `create_model`, checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,61 @@ InputEncoding = Literal["shared", "grouped"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """Options of a T-RevSNN.
+class BaseConfig:
+    """Options that every network has.
 
     Raises:
         ValueError: for a value that no network can have; the message names the option.
     """
 
     num_classes: int = 1000
-    """Number of classes; 0 for no classifier (the network returns pooled features)."""
+    """Number of classes."""
     in_chans: int = 3
     """Channels of the input image."""
     timesteps: int = 4
-    """T, the number of subnetworks, one per time step."""
+    """T, the number of time steps."""
+    frames: bool = False
+    """The input is a clip of T frames, (T, N, in_chans, H, W), of which every step sees one, in place of an image."""
+
+    def __post_init__(self) -> None:
+        check_count("num_classes", self.num_classes, 0)
+        check_count("in_chans", self.in_chans, 1)
+        check_count("timesteps", self.timesteps, 1)
+        self._check_switches("frames")
+
+    def input_shape(self, batch: int, height: int, width: int) -> tuple[int, ...]:
+        """Of an input of so many images or clips."""
+        image = batch, self.in_chans, height, width
+        return (self.timesteps, *image) if self.frames else image
+
+    def _check_switches(self, *names: str) -> None:
+        for name in names:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
+
+    def _check_numbers(self, name: str, what: str) -> None:
+        """Make a tuple of whole numbers from 1 of the option, of at least one."""
+        value = getattr(self, name)
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ValueError(f"{name}={value!r} must be a list of one number per {what}")
+        object.__setattr__(self, name, tuple(value))
+        if not value:
+            raise ValueError(f"{name}=() has no {what}; give at least one number")
+        for number in value:
+            check_count(name, number, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(BaseConfig):
+    """Options of a T-RevSNN, which has a subnetwork for each time step.
+
+    Without classes, num_classes=0, it returns pooled features. With frames it is read out after every step, and its
+    logits are those of the mean firing rates.
+
+    Raises:
+        ValueError: for a value that no network can have; the message names the option.
+    """
+
     channels: tuple[int, ...] = (64, 128, 256, 384)
     """Channels of each level; as many levels as entries. All but the first and last halve the resolution."""
     kernel_size: int = 5
@@ -34,9 +76,6 @@ class NetworkConfig:
     input_encoding: InputEncoding = "shared"
     """"shared": every step receives the stem's whole output; "grouped": the stem's channels are split into T
     groups, one per step (timesteps must divide the first entry of channels)."""
-    frames: bool = False
-    """The input is a clip of T frames, (T, N, in_chans, H, W), of which every step sees one, in place of an image; the
-    network is read out after every step, and its logits are those of the mean firing rates."""
     stem_sharing: bool = True
     """With frames: one stem for all steps; off, one for each."""
     aux_heads: bool = True
@@ -54,26 +93,16 @@ class NetworkConfig:
     """Stochastic depth of the last block; earlier blocks have proportionally less, 0 to 1."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.channels, Sequence) or isinstance(self.channels, str):
-            raise ValueError(f"channels={self.channels!r} must be a list of one number per level")
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels:
-            raise ValueError("channels=() has no level; give at least one number")
-        for channels in self.channels:
-            _check_count("channels", channels, 1)
-        _check_count("num_classes", self.num_classes, 0)
-        _check_count("in_chans", self.in_chans, 1)
-        _check_count("timesteps", self.timesteps, 1)
-        _check_count("kernel_size", self.kernel_size, 1)
+        super().__post_init__()
+        self._check_numbers("channels", "level")
+        check_count("kernel_size", self.kernel_size, 1)
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={self.kernel_size} must be odd, {self.kernel_size + 1} for example")
         if self.depth is not None:
-            _check_count("depth", self.depth, 1)
+            check_count("depth", self.depth, 1)
         if self.input_encoding not in get_args(InputEncoding):
             raise ValueError(f"input_encoding={self.input_encoding!r} must be 'shared' or 'grouped'")
-        for name in ("aux_heads", "frames", "stem_sharing"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
+        self._check_switches("aux_heads", "stem_sharing")
         if self.frames and self.input_encoding == "grouped":
             raise ValueError("input_encoding='grouped' is for images; leave it out with frames=True")
         if not (self.frames or self.stem_sharing):
@@ -84,7 +113,7 @@ class NetworkConfig:
                 f"timesteps={self.timesteps} equal groups; choose a multiple of {self.timesteps}"
             )
         check_memory(self.memory)
-        _check_count("slices", self.slices, 1)
+        check_count("slices", self.slices, 1)
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)
             if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
@@ -102,11 +131,6 @@ class NetworkConfig:
         last = len(self.channels) - 1
         return [2 if 0 < level < last else 1 for level in range(len(self.channels))]
 
-    def input_shape(self, batch: int, height: int, width: int) -> tuple[int, ...]:
-        """Of an input of so many images or clips."""
-        image = batch, self.in_chans, height, width
-        return (self.timesteps, *image) if self.frames else image
-
     @property
     def head_steps(self) -> list[int]:
         """Steps, counted from 0, after which a classifier of its own reads the last level in training."""
@@ -114,6 +138,6 @@ class NetworkConfig:
         return [(i + 1) * self.timesteps // heads - 1 for i in range(heads)]
 
 
-def _check_count(name: str, value: object, smallest: int) -> None:
+def check_count(name: str, value: object, smallest: int) -> None:
     if not (is_whole(value) and value >= smallest):  # type: ignore[operator]
         raise ValueError(f"{name}={value!r} must be a whole number of at least {smallest}")

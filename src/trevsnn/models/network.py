@@ -31,8 +31,9 @@ from trevsnn.layers import (
     Stem,
 )
 from trevsnn.layers.stem import STRIDE
+from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.config import NetworkConfig
-from trevsnn.models.weights import WeightsInfo, read_weights_info, save_weights, weights_info
+from trevsnn.models.weights import read_weights_info, save_weights
 from trevsnn.reversible import ReplayableModule, ReversibleGrid, Sliced, StepState, recompute
 
 INITIAL_DECAY = 0.5
@@ -71,7 +72,18 @@ class Cell(nn.Module):
         return x
 
 
-class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
+def require_trevsnn(model: SpikingNetwork, what: str) -> "TRevSNN":
+    """model itself, for what only a T-RevSNN can do.
+
+    Raises:
+        ValueError: when it is of another family.
+    """
+    if not isinstance(model, TRevSNN):
+        raise ValueError(f"{what} is for T-RevSNNs; {model.described().model} is of another family")
+    return model
+
+
+class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
     """Temporal-reversible spiking network for images, or for clips of frames (see `NetworkConfig.frames`).
 
     In training with auxiliary heads `forward` returns the logits of every head, the deployed one last;
@@ -84,10 +96,13 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         ValueError: for an option out of range, or (in `forward`) an input that does not fit.
     """
 
+    config_type = NetworkConfig
+    heads = ("head.", "aux_heads.")
+    config: NetworkConfig
+
     def __init__(self, config: NetworkConfig | None = None, **options: Any):
-        super().__init__()
-        self.config = config = replace(config or NetworkConfig(), **options)
-        self.weights_info: WeightsInfo | None = None  # what the file said that the weights came from
+        super().__init__(config, **options)
+        config = self.config
         self.num_features = self.head_hidden_size = config.channels[-1]
         # with frames, the stem is part of the cells of level 0: they run again from the frames, which are there anyway
         self.stem: nn.Module = nn.Identity() if config.frames else Stem(config.in_chans, config.channels[0])
@@ -99,11 +114,6 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         self.head_drop = nn.Dropout(config.drop_rate)
         self.reset_classifier(config.num_classes)
         self.apply(_initialise)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes, 0 without a classifier."""
-        return self.config.num_classes
 
     def set_memory(self, memory: str) -> None:
         """Choose what a training step keeps: `"reversible"`, `"packed"` or `"stored"`; the gradients are the same.
@@ -183,13 +193,6 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
 
         return fold(self)
 
-    def described(self) -> WeightsInfo:
-        """What a weights file of this network says about it."""
-        name = getattr(self, "pretrained_cfg", {}).get(
-            "architecture", "trevsnn_tiny"
-        )  # all options are given: any will do
-        return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
-
     def _save_pretrained(self, save_directory: Path) -> None:
         from trevsnn.models.fold import is_folded
 
@@ -234,7 +237,8 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
                 force_download=force_download,
                 local_files_only=local_files_only,
             )
-        return create_model(read_weights_info(file).model, checkpoint=file, **options).eval()
+        model = create_model(read_weights_info(file).model, checkpoint=file, **options)
+        return require_trevsnn(model, "from_pretrained").eval()
 
     def check_frame(self, frame: Tensor) -> None:
         """Refuse a frame (N, in_chans, H, W) that does not fit.
@@ -267,15 +271,7 @@ class TRevSNN(nn.Module, ModelHubMixin, library_name="trevsnn", license="apache-
         Raises:
             ValueError: naming its shape.
         """
-        names = ("T", "N", "in_chans", "H", "W") if self.config.frames else ("N", "in_chans", "H", "W")
-        if x.dim() != len(names):
-            raise ValueError(f"input of shape {tuple(x.shape)} must have {len(names)} dimensions ({', '.join(names)})")
-        if x.shape[-3] != self.config.in_chans:
-            raise ValueError(
-                f"input of shape {tuple(x.shape)} has {x.shape[-3]} channels, in_chans={self.config.in_chans}"
-            )
-        if self.config.frames and len(x) != self.config.timesteps:
-            raise ValueError(f"input of shape {tuple(x.shape)} has {len(x)} frames, timesteps={self.config.timesteps}")
+        super().check_input(x)
         smallest = STRIDE * math.prod(self.config.strides)
         for level, stride in enumerate(accumulate(self.config.strides, mul)):
             if min(x.shape[-2:]) < STRIDE * stride:

@@ -9,7 +9,8 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from trevsnn.models.config import NetworkConfig
+from trevsnn.models.base import SpikingNetwork
+from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info
 from trevsnn.suggest import shortened, suggest
@@ -92,32 +93,35 @@ def trevsnn_dvs(pretrained: bool = False, **options: Any) -> TRevSNN:
     return _build("trevsnn_dvs", pretrained, **{**shape, **options})
 
 
+_BY_NAME: dict[str, type[SpikingNetwork]] = dict.fromkeys(default_cfgs, TRevSNN)
+
+
 def list_models() -> list[str]:
-    """Names that `create_model` knows."""
-    return sorted(default_cfgs)
+    """Names that `create_model` knows; those of SpikingJelly's networks where it is installed."""
+    return sorted(_BY_NAME) + (sorted(BASELINES) if spikingjelly_is_installed() else [])
 
 
-def create_model(name: str, *, checkpoint: str | Path | None = None, **options: Any) -> TRevSNN:
+def create_model(name: str, *, checkpoint: str | Path | None = None, **options: Any) -> SpikingNetwork:
     """Build a network by name.
 
     Args:
         name: one of `list_models()`.
         checkpoint: weights file to load. Its options hold for all that `options` leaves out; with another num_classes,
             the classifiers are new.
-        **options: any field of `NetworkConfig`; None stands for the network's own value.
+        **options: any field of the configuration of its family, `NetworkConfig` for a T-RevSNN; None stands for the
+            network's own value.
 
     Raises:
-        ValueError: for an unknown name or option (the message has the nearest right one), a bad value, or a checkpoint
-            that cannot be read or does not fit.
+        ValueError: for an unknown name or option (the message has the nearest right one), a bad value, a missing
+            package, or a checkpoint that cannot be read or does not fit.
 
     Example:
         >>> model = create_model("trevsnn_digits", timesteps=2)
         >>> model.config.timesteps
         2
     """
-    if name not in list_models():
-        raise ValueError(f"model {name!r} is unknown; {suggest(name, list_models())}")
-    known = [field.name for field in fields(NetworkConfig)]
+    family = _family(name)
+    known = [field.name for field in fields(family.config_type)]
     for option in options:
         if option not in known:
             raise ValueError(f"{option!r} is not an option of {name}; {suggest(option, known)}")
@@ -125,11 +129,11 @@ def create_model(name: str, *, checkpoint: str | Path | None = None, **options: 
     if checkpoint is not None:
         return _with_weights(name, Path(checkpoint), options)
     model = timm.create_model(name, **options)
-    assert isinstance(model, TRevSNN)
+    assert isinstance(model, family)
     return model
 
 
-def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[TRevSNN, WeightsInfo]:
+def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[SpikingNetwork, WeightsInfo]:
     """The network of a weights file, in eval mode, and its description.
 
     Raises:
@@ -139,18 +143,32 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     return _with_weights(info.model, Path(path), {}).to(device).eval(), info
 
 
-def _with_weights(name: str, path: Path, options: dict[str, Any]) -> TRevSNN:
+def _family(name: str) -> type[SpikingNetwork]:
+    """The class of the network of this name.
+
+    Raises:
+        ValueError: when there is none, or it needs a package that is not installed.
+    """
+    family = (_BY_NAME | BASELINES).get(name)
+    if family is None:
+        raise ValueError(f"model {name!r} is unknown; {suggest(name, list_models())}")
+    if name in BASELINES and not spikingjelly_is_installed():
+        raise ValueError(f"model {name!r} is SpikingJelly's, which is not installed: pip install 'trevsnn[baselines]'")
+    return family
+
+
+def _with_weights(name: str, path: Path, options: dict[str, Any]) -> SpikingNetwork:
     info = read_weights_info(path)
     if info.model != name and info.model in list_models():
         raise ValueError(f"checkpoint {str(path)!r} is of {info.model}, not {name}")
     try:
         model = create_model(info.model, **info.options | options)
-        if info.folded:
+        if info.folded and isinstance(model, TRevSNN):
             model = model.fold()
         same_classes = model.num_classes == info.options.get("num_classes", model.num_classes)
-        report = load_tensors_into(model, path, except_heads=not same_classes)
-        heads = () if same_classes else ("head.", "aux_heads.")
-        wrong = [n for n in report.unknown + report.replaced + report.missing if not (heads and n.startswith(heads))]
+        heads = () if same_classes else model.heads
+        report = load_tensors_into(model, path, except_for=heads)
+        wrong = [name for name in report.unknown + report.replaced + report.missing if not name.startswith(heads)]
         if wrong:
             raise ValueError(f"unknown, missing or of another shape: {shortened(wrong)}")
     except (ValueError, TypeError) as error:

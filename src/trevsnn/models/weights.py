@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_model
 from torch import nn
 
 from trevsnn.files import atomic_path
-from trevsnn.models.config import NetworkConfig
+from trevsnn.models.config import BaseConfig
 
 FORMAT_VERSION = "1"
 
@@ -91,7 +91,7 @@ def _sort_metadata(path: Path) -> None:
         file.write(text.ljust(size))
 
 
-def weights_info(name: str, config: NetworkConfig, **about: Any) -> WeightsInfo:
+def weights_info(name: str, config: BaseConfig, **about: Any) -> WeightsInfo:
     """The description of a network; `about` are the remaining fields of `WeightsInfo`."""
     return WeightsInfo(model=name, options=asdict(config), **about)
 
@@ -145,13 +145,13 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
     )
 
 
-def load_tensors_into(model: nn.Module, path: str | Path, *, except_heads: bool = False) -> LoadReport:
+def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[str, ...] = ()) -> LoadReport:
     """Copy what fits from a weights file into a network; a parameter that subnetworks share stands in the file once.
 
     Args:
         model: the network.
         path: the file.
-        except_heads: leave the classifiers as they are.
+        except_for: leave tensors alone whose names begin so, the classifiers' for example.
 
     Raises:
         ValueError: when the file cannot be read.
@@ -163,8 +163,7 @@ def load_tensors_into(model: nn.Module, path: str | Path, *, except_heads: bool 
     own = model.state_dict()
     report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys())), set()
     for name in own.keys() & tensors.keys():
-        head = name.startswith(("head.", "aux_heads."))
-        if own[name].shape != tensors[name].shape or (head and except_heads):
+        if own[name].shape != tensors[name].shape or name.startswith(except_for):
             report.replaced.append(name)
         else:
             with torch.no_grad():

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from trevsnn.data import BadImages, FramePreprocessing, Preprocessing
 from trevsnn.data.loading import TEST_BATCH, Batch, readable
-from trevsnn.models import TRevSNN
+from trevsnn.models import SpikingNetwork
 from trevsnn.training.processes import Processes
 
 
@@ -66,7 +66,7 @@ class Tally:
 
 
 def evaluate(
-    model: TRevSNN, batches: Iterable[Batch], bad: BadImages | None = None, processes: Processes | None = None
+    model: SpikingNetwork, batches: Iterable[Batch], bad: BadImages | None = None, processes: Processes | None = None
 ) -> Evaluation:
     """Run a network in eval mode over batches, on the device that it is on.
 
@@ -89,7 +89,7 @@ def evaluate(
     return tally.result(processes)
 
 
-def predict(model: TRevSNN, preprocessing: Preprocessing | FramePreprocessing, samples: Sequence[Any]) -> Tensor:
+def predict(model: SpikingNetwork, preprocessing: Preprocessing | FramePreprocessing, samples: Sequence[Any]) -> Tensor:
     """L or RGB pictures of any size, or recordings -> probabilities (N, num_classes), on the CPU."""
     device, transform = next(model.parameters()).device, preprocessing.transform()
     parts = []

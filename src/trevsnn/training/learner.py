@@ -18,8 +18,7 @@ from torch.nn.utils import get_total_norm
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing
 from trevsnn.data.seeding import LAYERS, seed_of
-from trevsnn.models import LoadReport, create_model, load_tensors_into, read_weights_info
-from trevsnn.models.network import TRevSNN
+from trevsnn.models import LoadReport, SpikingNetwork, create_model, load_tensors_into, read_weights_info
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
@@ -45,7 +44,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def _check_batch(model: TRevSNN, batch_size: int, size: tuple[int, int]) -> None:
+def _check_batch(model: SpikingNetwork, batch_size: int, size: tuple[int, int]) -> None:
     """Run the shapes of a training step on inputs of this height and width, without its numbers.
 
     Raises:
@@ -118,7 +117,7 @@ class Learner:
         network = self._distributed or self.model
         self._network = torch.compile(network) if config.compile else network
 
-    def _build(self, dataset: LabelledData) -> TRevSNN:
+    def _build(self, dataset: LabelledData) -> SpikingNetwork:
         """The network with its first weights."""
         config, num_classes = self.config, len(dataset.class_names)
         in_chans = 3 if dataset.preprocessing is None else dataset.preprocessing.input_size[0]
@@ -128,13 +127,13 @@ class Learner:
             file = weights_file(config.weights)
             info = read_weights_info(file)
             same = info.options.get("num_classes") == num_classes and info.class_names in (None, dataset.class_names)
-            self.load_report = load_tensors_into(model, file, except_heads=not same)
+            self.load_report = load_tensors_into(model, file, except_for=() if same else model.heads)
             if not self.load_report.loaded:
                 raise ValueError(f"weights {str(config.weights)!r} have nothing in common with the network; omit them")
         return model
 
     @property
-    def trained(self) -> TRevSNN:
+    def trained(self) -> SpikingNetwork:
         """The network to evaluate and save: the average of the weights where there is one, in eval mode."""
         return self.ema.module if self.ema is not None else self.model.eval()
 
@@ -268,7 +267,9 @@ def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes)
     return effective, effective // together
 
 
-def _preprocessing(model: TRevSNN, dataset: LabelledData, config: TrainConfig) -> Preprocessing | FramePreprocessing:
+def _preprocessing(
+    model: SpikingNetwork, dataset: LabelledData, config: TrainConfig
+) -> Preprocessing | FramePreprocessing:
     """The data set's own preprocessing, else the network's default, at the size wanted.
 
     Raises:
@@ -286,7 +287,7 @@ def _preprocessing(model: TRevSNN, dataset: LabelledData, config: TrainConfig) -
     return found if size is None else replace(found, input_size=(found.input_size[0], size, size))
 
 
-def _default_preprocessing(model: TRevSNN) -> Preprocessing:
+def _default_preprocessing(model: SpikingNetwork) -> Preprocessing:
     default: dict[str, Any] = model.default_cfg  # type: ignore[assignment]
     colours = (default["mean"], default["std"]) if len(default["mean"]) == 3 else ((0.5,) * 3, (0.5,) * 3)
     return Preprocessing(

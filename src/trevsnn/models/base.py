@@ -1,0 +1,61 @@
+"""What training and analysis need of a network, whichever family it is of."""
+
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from trevsnn.models.config import BaseConfig
+from trevsnn.models.weights import WeightsInfo, weights_info
+
+
+class SpikingNetwork(nn.Module):
+    """A classifier of images (N, in_chans, H, W) or clips (T, N, in_chans, H, W).
+
+    `forward` returns logits (N, num_classes), or in training, from a network with several classifiers, the list of all
+    their logits, the deployed one's last. Nothing is left in the network from one input to the next.
+
+    Args:
+        config: the options; or give them as keywords (see `config_type`).
+    """
+
+    config_type: ClassVar[type[BaseConfig]] = BaseConfig
+    heads: ClassVar[tuple[str, ...]] = ("head.",)
+    """What the names of the classifiers' parameters begin with."""
+
+    def __init__(self, config: BaseConfig | None = None, **options: Any):
+        super().__init__()
+        self.config = replace(config or self.config_type(), **options)
+        self.weights_info: WeightsInfo | None = None  # what the file said that the weights came from
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, 0 without a classifier."""
+        return self.config.num_classes
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone, biases and norms aside."""
+        return set()
+
+    def described(self) -> WeightsInfo:
+        """What a weights file of this network says about it."""
+        name = getattr(self, "pretrained_cfg", {}).get(
+            "architecture", "trevsnn_tiny"
+        )  # all options are given: any will do
+        return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input of `forward` that does not fit.
+
+        Raises:
+            ValueError: naming its shape.
+        """
+        names = ("T", "N", "in_chans", "H", "W") if self.config.frames else ("N", "in_chans", "H", "W")
+        if x.dim() != len(names):
+            raise ValueError(f"input of shape {tuple(x.shape)} must have {len(names)} dimensions ({', '.join(names)})")
+        if x.shape[-3] != self.config.in_chans:
+            raise ValueError(
+                f"input of shape {tuple(x.shape)} has {x.shape[-3]} channels, in_chans={self.config.in_chans}"
+            )
+        if self.config.frames and len(x) != self.config.timesteps:
+            raise ValueError(f"input of shape {tuple(x.shape)} has {len(x)} frames, timesteps={self.config.timesteps}")

@@ -1,0 +1,179 @@
+"""Spiking networks of SpikingJelly's model zoo, as networks of this library.
+
+They run as a whole at every step, with leaky integrate-and-fire neurons everywhere (SEW-ResNet: integrate-and-fire),
+and are trained by ordinary back-propagation through time. SpikingJelly is an extra: pip install 'trevsnn[baselines]'.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor, nn
+
+from trevsnn.models.base import SpikingNetwork
+from trevsnn.models.config import BaseConfig, check_count
+
+_PACKAGE = "spikingjelly.activation_based"
+
+
+def spikingjelly_is_installed() -> bool:
+    """Whether its networks can be built."""
+    return find_spec("spikingjelly") is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineConfig(BaseConfig):
+    """Options of a network of SpikingJelly.
+
+    Raises:
+        ValueError: for a value that no network can have; the message names the option.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_classes", self.num_classes, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSResNetConfig(BaselineConfig):
+    """Options of an MS-ResNet.
+
+    Raises:
+        ValueError: for a value that no network can have; the message names the option.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256, 512)
+    """Channels of each stage, three or four."""
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    """Residual blocks of each stage."""
+    stem_stride: int = 2
+    """Down-sampling of the first convolution; every stage halves the resolution again."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_numbers("channels", "stage")
+        self._check_numbers("blocks", "stage")
+        check_count("stem_stride", self.stem_stride, 1)
+        if len(self.channels) not in (3, 4):
+            raise ValueError(f"channels={self.channels!r} must be three or four numbers, one per stage")
+        if len(self.blocks) != len(self.channels):
+            raise ValueError(f"blocks={self.blocks!r} must be {len(self.channels)} numbers, as channels has")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(BaselineConfig):
+    """Options of a Spike-driven Transformer.
+
+    Raises:
+        ValueError: for a value that no network can have; the message names the option.
+    """
+
+    embed_dims: int = 512
+    """Channels of its blocks, a multiple of 8."""
+    depth: int = 8
+    """Number of blocks."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("embed_dims", self.embed_dims, 8)
+        if self.embed_dims % 8:
+            raise ValueError(f"embed_dims={self.embed_dims} must be a multiple of 8, the number of attention heads")
+        check_count("depth", self.depth, 1)
+
+
+class SpikingJellyNetwork(SpikingNetwork):
+    """A network of the zoo; an image is shown at every step, and the logits are the mean over the steps."""
+
+    config_type = BaselineConfig
+    heads = ("network.head.", "network.fc.")
+
+    def __init__(self, config: BaseConfig | None = None, **options: Any):
+        super().__init__(config, **options)
+        self.network = self._build()
+
+    def _build(self) -> nn.Module:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_chans, H, W), or (T, N, in_chans, H, W) with frames -> logits (N, num_classes)."""
+        self.check_input(x)
+        sequence = x if self.config.frames else x.unsqueeze(0).repeat(self.config.timesteps, 1, 1, 1, 1)
+        functional = import_module(f"{_PACKAGE}.functional")
+        functional.reset_net(self.network)
+        logits = self._run(sequence)
+        functional.reset_net(self.network)  # its states would keep the graph alive
+        return logits
+
+    def _run(self, sequence: Tensor) -> Tensor:
+        return self.network(sequence)
+
+    def _zoo(self, module: str) -> Any:
+        return import_module(f"{_PACKAGE}.model.{module}")
+
+
+class MSResNet(SpikingJellyNetwork):
+    """Membrane shortcut ResNet.
+
+    Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learning", IEEE TNNLS 2024.
+    """
+
+    config_type = MSResNetConfig
+    config: MSResNetConfig
+
+    def _build(self) -> nn.Module:
+        config = self.config
+        return self._zoo("ms_resnet").MSResNet(
+            T=config.timesteps,
+            in_channels=config.in_chans,
+            num_classes=config.num_classes,
+            layers=config.blocks,
+            base_channels=config.channels[0],
+            stage_channels=config.channels,
+            stem_kernel_size=7 if config.stem_stride > 1 else 3,
+            stem_stride=config.stem_stride,
+        )
+
+
+class SpikeDrivenTransformer(SpikingJellyNetwork):
+    """Spike-driven Transformer, version 1; its patch embedding reduces the resolution by 16.
+
+    Source: Yao et al., "Spike-driven Transformer", NeurIPS 2023.
+    """
+
+    config_type = TransformerConfig
+    config: TransformerConfig
+
+    def _build(self) -> nn.Module:
+        config = self.config
+        return self._zoo("spike_driven_transformer").SpikeDrivenTransformer(
+            T=config.timesteps,
+            in_channels=config.in_chans,
+            num_classes=config.num_classes,
+            embed_dims=config.embed_dims,
+            depths=config.depth,
+        )
+
+
+class SEWResNet(SpikingJellyNetwork):
+    """Spike-element-wise ResNet-34, ADD.
+
+    Source: Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021.
+    """
+
+    def _build(self) -> nn.Module:
+        neuron, surrogate, layer = (import_module(f"{_PACKAGE}.{name}") for name in ("neuron", "surrogate", "layer"))
+        network = self._zoo("sew_resnet").sew_resnet34(
+            num_classes=self.config.num_classes,
+            cnf="ADD",
+            spiking_neuron=neuron.IFNode,
+            surrogate_function=surrogate.ATan(),
+            detach_reset=True,
+        )
+        if self.config.in_chans != 3:  # the zoo's is for colour images only
+            network.conv1 = layer.Conv2d(self.config.in_chans, 64, 7, stride=2, padding=3, bias=False)
+        import_module(f"{_PACKAGE}.functional").set_step_mode(network, "m")
+        return network
+
+    def _run(self, sequence: Tensor) -> Tensor:
+        return self.network(sequence).mean(0)
