@@ -80,7 +80,7 @@ def test_published_shapes():
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(ValueError, match=r"'trevsnn_smal' is unknown; did you mean 'trevsnn_small'\?"):
         create_model("trevsnn_smal")
-    with pytest.raises(ValueError, match="choose from .*trevsnn_digits, trevsnn_dvs, trevsnn_small, trevsnn_tiny"):
+    with pytest.raises(ValueError, match=r"choose from .*trevsnn_digits, trevsnn_dvs, trevsnn_small, trevsnn_tiny"):
         create_model("vgg11")
     with pytest.raises(ValueError, match=r"'timestep' is not an option of trevsnn_small; did you mean 'timesteps'\?"):
         create_model("trevsnn_small", timestep=2)
