@@ -13,6 +13,7 @@ from trevsnn.cli.convert import convert
 from trevsnn.cli.energy import energy
 from trevsnn.cli.eval import evaluate_run
 from trevsnn.cli.export import export_run
+from trevsnn.cli.gradients import gradients
 from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
@@ -46,6 +47,7 @@ app.command(recipes)
 app.command(models)
 app.command(memory)
 app.command(energy)
+app.command(gradients)
 app.command(report)
 app.command(convert)
 app.command(export_run, name="export")

@@ -21,6 +21,12 @@ class Trained:
     info: WeightsInfo
     preprocessing: Preprocessing | FramePreprocessing
 
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of its run; the defaults where the file is in none."""
+        folder = RunFolder(self.file.parent)
+        return TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
+
 
 def load_trained(path: Path, device: torch.device) -> Trained:
     """The network of a weights file, or of a run after its last epoch.
@@ -51,8 +57,7 @@ def load_data(trained: Trained, data: Path | None, val_split: float | None) -> L
         raise ValueError(
             f"{str(trained.file)!r} does not say which dataset it was trained on; give a run of `trevsnn train`"
         )
-    folder = RunFolder(trained.file.parent)
-    config = TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
+    config = trained.config
     if data is not None and val_split is None and config.val_split is not None:
         raise ValueError(
             f"the run was tested on a share of its images; give --val-split {config.val_split} for the same share of "

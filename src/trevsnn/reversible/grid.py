@@ -91,6 +91,9 @@ class ReversibleGrid(nn.Module):
         torch.Size([2, 6])
     """
 
+    stored_column: type[StoredColumn] = StoredColumn
+    """How a level runs where everything is stored; a study of the engine may put another in its place."""
+
     def __init__(
         self,
         cells: Sequence[Sequence[nn.Module]],
@@ -153,7 +156,7 @@ class ReversibleGrid(nn.Module):
             raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
         if torch.is_grad_enabled() and self.memory != "stored":
             return self._run_uncompiled(frames, readout or self._last_spikes)  # type: ignore[call-arg]
-        return self._run(StoredColumn, frames, readout or self._last_spikes)
+        return self._run(self.stored_column, frames, readout or self._last_spikes)
 
     @torch.no_grad()
     def step(self, t: int, frame: Tensor, membranes: Sequence[Tensor] | None = None) -> StepState:

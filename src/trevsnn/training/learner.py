@@ -62,6 +62,13 @@ def _check_batch(model: SpikingNetwork, batch_size: int, size: tuple[int, int]) 
         ) from error
 
 
+def training_loss(config: TrainConfig, outputs: Tensor | list[Tensor], targets: Tensor) -> Tensor:
+    """The loss of a configuration, of what a network in training returns."""
+    if config.loss == "tet":
+        return temporal_efficient_training_loss(outputs, targets, config.label_smoothing, config.tet_regularisation)
+    return intermediate_supervision_loss(outputs, targets, config.label_smoothing)
+
+
 class Learner:
     """A network in training. The same configuration always builds the same one.
 
@@ -194,16 +201,10 @@ class Learner:
             except BackendCompilerFailed as error:
                 reason = " ".join(str(error.inner_exception).split())
                 raise ValueError(f"compile=True does not work here: {reason}; leave it out") from error
-            loss = self._loss(outputs, targets)
+            loss = training_loss(config, outputs, targets)
         loss = loss / self.batches_per_step
         self.scaler.scale(loss).backward()
         return loss.detach()
-
-    def _loss(self, outputs: Tensor | list[Tensor], targets: Tensor) -> Tensor:
-        config = self.config
-        if config.loss == "tet":
-            return temporal_efficient_training_loss(outputs, targets, config.label_smoothing, config.tet_regularisation)
-        return intermediate_supervision_loss(outputs, targets, config.label_smoothing)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `step` reads and changes. Random numbers need none: every step seeds them anew."""

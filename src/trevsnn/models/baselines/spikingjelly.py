@@ -105,6 +105,17 @@ class SpikingJellyNetwork(SpikingNetwork):
         functional.reset_net(self.network)  # its states would keep the graph alive
         return logits
 
+    @property
+    def neurons(self) -> list[nn.Module]:
+        """Its layers of neurons, SpikingJelly's."""
+        base = import_module(f"{_PACKAGE}.neuron").BaseNode
+        return [module for module in self.network.modules() if isinstance(module, base)]
+
+    @property
+    def stage_ends(self) -> list[nn.Module]:
+        """Those of `neurons` that fire on the output of a stage, the last layers of the stages."""
+        raise NotImplementedError
+
     def _run(self, sequence: Tensor) -> Tensor:
         return self.network(sequence)
 
@@ -134,6 +145,13 @@ class MSResNet(SpikingJellyNetwork):
             stem_stride=config.stem_stride,
         )
 
+    @property
+    def stage_ends(self) -> list[nn.Module]:
+        """A stage ends in a sum; the neurons that fire on it come after."""
+        network: Any = self.network
+        stages = [network.layer2, network.layer3, *([network.layer4] if network.layer4 is not None else [])]
+        return [*(stage[0].spike1 for stage in stages), network.head_lif]
+
 
 class SpikeDrivenTransformer(SpikingJellyNetwork):
     """Spike-driven Transformer, version 1; its patch embedding reduces the resolution by 16.
@@ -153,6 +171,13 @@ class SpikeDrivenTransformer(SpikingJellyNetwork):
             embed_dims=config.embed_dims,
             depths=config.depth,
         )
+
+    @property
+    def stage_ends(self) -> list[nn.Module]:
+        """The four stages of the patch embedding are a layer each; the blocks are the last stage."""
+        network: Any = self.network
+        embedding = network.patch_embed
+        return [*(stage[2] for stage in embedding.stages), embedding.final_lif, network.head_lif]
 
 
 class SEWResNet(SpikingJellyNetwork):
@@ -174,6 +199,12 @@ class SEWResNet(SpikingJellyNetwork):
             network.conv1 = layer.Conv2d(self.config.in_chans, 64, 7, stride=2, padding=3, bias=False)
         import_module(f"{_PACKAGE}.functional").set_step_mode(network, "m")
         return network
+
+    @property
+    def stage_ends(self) -> list[nn.Module]:
+        """Of the last block of each stage."""
+        network: Any = self.network
+        return [stage[-1].sn2 for stage in (network.layer1, network.layer2, network.layer3, network.layer4)]
 
     def _run(self, sequence: Tensor) -> Tensor:
         return self.network(sequence).mean(0)

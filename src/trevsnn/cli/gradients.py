@@ -1,0 +1,136 @@
+"""`trevsnn gradients`."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+from rich.progress import track
+
+from trevsnn.analysis.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.weights import Trained, load_data, load_trained
+from trevsnn.data import BadImages, default_workers, evaluation_batches
+from trevsnn.data.loading import readable
+from trevsnn.data.splitting import Subset
+from trevsnn.training import choose_device
+from trevsnn.training.config import Device, Whole
+from trevsnn.training.learner import training_loss
+
+
+def gradients(
+    *runs: Path,
+    data: Path | None = None,
+    val_split: float | None = None,
+    images: Whole = 256,
+    seed: Whole = 0,
+    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
+    workers: Whole | None = None,
+    device: Device = "auto",
+    plot: Path | None = None,
+    json: JsonFile = None,
+) -> None:
+    """Cut the temporal gradient at chosen neurons, and compare each layer's gradients with the uncut ones.
+
+    The figures are cosine similarities, means over batches of training images, with the lowest and the highest run
+    where there are several. "spatial" is the gradient of a layer's output, "weight" that of its weight.
+
+    Args:
+        runs: Run folders, or weights files from them: several of one network, of several seeds for example.
+        data: Folder that holds the data set; by default what the run was trained on.
+        val_split: Share of the images that are for testing, of a data set without val/; by default the run's.
+        images: How many training images to use, drawn at random, in batches of 64.
+        seed: Of that draw.
+        skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
+        workers: Processes that read images; by default one per CPU core, at most 8.
+        device: Where to compute; auto takes CUDA where there is a GPU.
+        plot: Also draw the spatial similarities to this PNG file.
+        json: Also write the table to this file, a row per run and layer.
+    """
+    check_json(json)
+    check_file(plot, "plot file")
+    if not runs:
+        raise ValueError("runs=() names none; train one first: trevsnn train digits --model ms_resnet_digits")
+    if images < 2:
+        raise ValueError(f"images={images} must be at least 2")
+    everything = [load_trained(run, choose_device(device)) for run in runs]
+    for trained in everything:
+        cuts_of(trained.model)
+    bad, console = BadImages(skip_bad_images), plain_console()
+    studies: list[list[LayerSimilarity]] = []
+    for trained in track(everything, "studying", console=console, transient=True, disable=not console.is_terminal):
+        studies.append(_study(trained, data, val_split, images, seed, workers, bad))
+        if [s.layer for s in studies[-1]] != [s.layer for s in studies[0]]:
+            raise ValueError(f"run {str(trained.file)!r} is of another network than {str(everything[0].file)!r}")
+    rows = [
+        {"run": str(run), "layer": s.layer, "spatial": s.spatial, "weight": s.weight}
+        for run, study in zip(runs, studies, strict=True)
+        for s in study
+    ]
+    write_json(rows, json)
+    _show(studies)
+    for message in sorted(bad.known):
+        console.print(f"left out: {message}", soft_wrap=True)
+    if plot is not None:
+        from trevsnn.analysis.gradients_plot import plot_gradients  # matplotlib is slow to import
+
+        layers = [s.layer for s in studies[0]]
+        by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
+        first = everything[0]
+        title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {images} images"
+        plot_gradients(layers, by_cut, title, plot)
+
+
+def _study(
+    trained: Trained,
+    data: Path | None,
+    val_split: float | None,
+    images: int,
+    seed: int,
+    workers: int | None,
+    bad: BadImages,
+) -> list[LayerSimilarity]:
+    dataset = load_data(trained, data, val_split)
+    if dataset.train is None:
+        raise ValueError(f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/")
+    drawn = np.random.default_rng(seed).permutation(len(dataset.train))[:images]
+    workers = default_workers(dataset.in_memory) if workers is None else workers
+    batches = evaluation_batches(Subset(dataset.train, drawn), trained.preprocessing, workers=workers)
+    loss = partial(training_loss, trained.config)
+    return temporal_gradient_study(trained.model, loss, readable(batches, bad))
+
+
+def _show(studies: Sequence[Sequence[LayerSimilarity]]) -> None:
+    """A row per layer, and their mean; a column per kind of gradient and cut."""
+    cuts = [cut for cut in studies[0][0].spatial if cut != "none"]
+    columns = {f"{kind} {cut}": f"{kind}, cut {cut}" for kind in ("spatial", "weight") for cut in cuts}
+    by_run = [[_flat(s) for s in study] for study in studies]
+    rows = [
+        {"layer": layers[0]["layer"]} | {name: _range([layer[name] for layer in layers]) for name in columns}
+        for layers in zip(*by_run, strict=True)
+    ]
+    means = {name: [_mean([layer[name] for layer in layers]) for layers in by_run] for name in columns}
+    rows.append({"layer": "mean of all"} | {name: _range(values) for name, values in means.items()})
+    show_table(rows, {"layer": "layer"} | columns)
+    plain_console().print("; ".join(f"{cut}: cut {CUTS[cut]}" for cut in cuts), soft_wrap=True)
+
+
+def _flat(s: LayerSimilarity) -> dict[str, Any]:
+    values = {"spatial": s.spatial, "weight": s.weight}
+    return {"layer": s.layer} | {f"{kind} {cut}": found[cut] for kind, found in values.items() for cut in found}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def _range(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = f" ({min(known):.3f} to {max(known):.3f})" if len(known) > 1 else ""
+    return f"{mean(known):.3f}{spread}"

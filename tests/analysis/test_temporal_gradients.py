@@ -1,0 +1,142 @@
+import pytest
+import torch
+from torch import nn
+
+from trevsnn.analysis.temporal_gradients import CUTS, cuts_of, temporal_gradient_study
+from trevsnn.data.loading import Batch
+from trevsnn.models import create_model
+from trevsnn.models.baselines import spikingjelly_is_installed
+from trevsnn.training import intermediate_supervision_loss
+
+needs_spikingjelly = pytest.mark.skipif(not spikingjelly_is_installed(), reason="SpikingJelly is not installed")
+
+SMALL = {
+    "ms_resnet_digits": {"channels": (4, 6, 8, 8)},
+    "sdt_digits": {"embed_dims": 32, "depth": 1},
+    "trevsnn_digits": {"channels": (8, 8, 12, 12)},
+}
+
+
+def build(name, **options):
+    torch.manual_seed(0)
+    model = create_model(name, **{**SMALL.get(name, {}), "timesteps": 3, **options})
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 0.7)  # the zoo's residual branches begin with 0
+    return model
+
+
+def batches(count=1, in_chans=1):
+    generator = torch.Generator().manual_seed(0)
+    return [Batch(torch.randn(4, in_chans, 32, 32, generator=generator), torch.arange(4), []) for _ in range(count)]
+
+
+def gradients(model, where=None):
+    model.zero_grad()
+    (batch,) = batches()
+    with (where or cuts_of(model)["none"])():
+        intermediate_supervision_loss(model(batch.images), batch.targets).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@needs_spikingjelly
+@pytest.mark.parametrize(("name", "ends"), [("ms_resnet_digits", 4), ("sdt_digits", 5), ("sew_resnet34", 4)])
+def test_each_stage_ends_in_one_layer_of_neurons(name, ends):
+    with torch.device("meta"):
+        model = build(name)
+    assert len(model.stage_ends) == ends
+    assert set(model.stage_ends) < set(model.neurons)
+
+
+@needs_spikingjelly
+def test_a_cut_neuron_has_no_gradient_through_its_memory():
+    """Against the same neuron written out, its potential of the step before detached."""
+    from spikingjelly.activation_based import functional, neuron, surrogate
+
+    model = build("ms_resnet_digits")
+    node = model.neurons[0]
+    assert (node.decay_input, node.v_reset, node.detach_reset) == (False, 0.0, True)
+    x = torch.randn(3, 2, 5, requires_grad=True)
+
+    def written_out(sequence, cut):
+        v, spikes = torch.zeros_like(sequence[0]), []
+        for current in sequence:
+            v = (v.detach() if cut else v) * (1 - 1 / node.tau) + current
+            spikes.append(surrogate.Rect(alpha=2.0)(v - node.v_threshold))
+            v = v * (1 - spikes[-1].detach())
+        return torch.stack(spikes)
+
+    weights = torch.randn(3, 2, 5)
+    for cut in (False, True):
+        (expected,) = torch.autograd.grad((written_out(x, cut) * weights).sum(), x)
+        functional.reset_net(node)
+        with cuts_of(model)["all" if cut else "none"]():
+            (found,) = torch.autograd.grad((node(x) * weights).sum(), x)
+        assert torch.allclose(found, expected, atol=1e-6)
+    assert isinstance(node, neuron.LIFNode)
+
+
+@needs_spikingjelly
+@pytest.mark.parametrize("name", ["ms_resnet_digits", "sdt_digits"])
+def test_cutting_changes_gradients_only_and_leaves_the_network_as_it_was(name):
+    model = build(name).train()
+    (batch,) = batches()
+    with torch.no_grad():
+        expected = model(batch.images)
+    before = gradients(model)
+    changed = {}
+    for cut, where in cuts_of(model).items():
+        with where(), torch.no_grad():
+            assert torch.allclose(model(batch.images), expected, atol=1e-6)
+        found = gradients(model, where)
+        changed[cut] = sum(float((found[key] - before[key]).abs().sum()) for key in before)
+    assert list(changed) == list(CUTS)
+    assert changed["none"] == 0
+    assert min(changed["all but last"], changed["only last"], changed["all"]) > 0
+    assert all(torch.equal(grad, before[key]) for key, grad in gradients(model).items())
+
+
+@needs_spikingjelly
+def test_study_of_a_baseline():
+    model = build("ms_resnet_digits")
+    study = temporal_gradient_study(model, intermediate_supervision_loss, batches(2))
+    layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    assert {s.layer for s in study} == set(layers)
+    assert study[0].layer == "network.stem.0"
+    assert study[-1].layer == "network.head"
+    for s in study:
+        assert s.spatial["none"] == pytest.approx(1)
+        assert all(-1 <= value <= 1 + 1e-9 for value in s.spatial.values())
+    assert study[-1].weight["all"] == pytest.approx(1)  # no neuron comes after the classifier
+    last_convolution = next(s for s in study if s.layer == "network.layer4.1.conv2")
+    assert last_convolution.spatial["all but last"] == pytest.approx(1)  # only head_lif comes after it
+    assert last_convolution.spatial["only last"] == pytest.approx(last_convolution.spatial["all"])
+    assert last_convolution.spatial["all"] < 0.9999
+
+
+def test_study_of_a_reversible_network_cuts_its_key_neurons():
+    model = build("trevsnn_digits", memory="reversible")
+    study = temporal_gradient_study(model, intermediate_supervision_loss, batches())
+    assert set(study[0].spatial) == {"none", "all"}
+    by_name = {s.layer: s for s in study}
+    assert by_name["head.linear2"].spatial["all"] == pytest.approx(1)
+    last_step = [s for s in study if s.layer.startswith("grid.cells.2.")]
+    first_step = [s for s in study if s.layer.startswith("grid.cells.0.")]
+    assert all(s.spatial["all"] == pytest.approx(1) for s in last_step)  # no step comes after it
+    assert min(s.spatial["all"] for s in first_step) < 0.9999
+    assert model.grid.memory == "reversible"
+    assert "stored_column" not in vars(model.grid)
+
+
+def test_cut_of_a_reversible_network_is_that_of_decays_that_pass_no_gradient_on():
+    """h[t] = alpha * detach(h[t-1]) + f: decays alone learn of the step before."""
+    model = build("trevsnn_digits", memory="stored")
+    where = cuts_of(model)["all"]
+    cut, uncut = gradients(model, where), gradients(model)
+    assert any(not torch.equal(cut[name], uncut[name]) for name in cut if name.startswith("grid.cells.0."))
+    assert all(cut[name] is not None for name in cut if name.startswith("grid.decays.2."))
+
+
+def test_a_network_of_one_step_is_refused():
+    with pytest.raises(ValueError, match="timesteps=1: a network of one step has no temporal gradient"):
+        cuts_of(build("trevsnn_digits", timesteps=1))
