@@ -1,0 +1,76 @@
+"""A network of SpikingJelly through the commands."""
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from trevsnn.cli import main
+from trevsnn.models.baselines import spikingjelly_is_installed
+
+pytestmark = pytest.mark.skipif(not spikingjelly_is_installed(), reason="SpikingJelly is not installed")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, quick):
+    """A run folder of a small MS-ResNet after one quick epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "baseline"
+    options = ["2" if before == "--timesteps" else token for before, token in pairwise(["", *quick])]
+    tokens = ["--model", "ms_resnet_digits", *options]
+    assert main(["train", "digits", "--output", str(folder), *tokens]) == 0
+    return folder
+
+
+def test_it_is_trained_tested_and_asked(trevsnn, run, tmp_path):
+    assert trevsnn("eval", run, "--json", tmp_path / "eval.json")[0] == 0
+    (row,) = json.loads((tmp_path / "eval.json").read_text())
+    metrics = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert (row["model"], row["test_accuracy"]) == ("ms_resnet_digits", metrics["test_accuracy"])
+    code, text, _ = trevsnn("predict", run, run / "samples" / "0.png")
+    assert code == 0
+    assert "0.png" in text
+
+
+def test_it_is_continued_and_fine_tuned(trevsnn, run, tmp_path):
+    code, _, error = trevsnn("train", "--resume", run, "digits")
+    assert code == 0, error
+    tokens = ["--weights", run, "--epochs", 1, "--warmup-epochs", 0, "--output", tmp_path / "tuned"]
+    code, text, error = trevsnn("train", "digits", *tokens)
+    assert code == 0, error
+    assert "started from" in text
+
+
+def test_its_gradients_are_studied(trevsnn, run, tmp_path):
+    files = {"json": tmp_path / "study.json", "plot": tmp_path / "study.png"}
+    options = [token for name, file in files.items() for token in (f"--{name}", file)]
+    code, text, error = trevsnn("gradients", run, run / "model.safetensors", "--images", 64, *options)
+    assert code == 0, error
+    rows = json.loads(files["json"].read_text())
+    layers = [row["layer"] for row in rows]
+    assert layers[: len(rows) // 2] == layers[len(rows) // 2 :]
+    assert all(row["spatial"]["none"] in (None, pytest.approx(1)) for row in rows)
+    assert "mean of all" in text
+    assert files["plot"].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["gradients"], "runs=() names none; train one first: trevsnn train digits --model ms_resnet_digits"),
+        (["gradients", "RUN", "--images", "1"], "images=1 must be at least 2"),
+        (["gradients", "RUN", "DIGITS"], "timesteps=1: a network of one step has no temporal gradient"),
+        (["export", "RUN", "--to", "onnx"], "export is for T-RevSNNs; ms_resnet_digits is of another family"),
+        (["report", "RUN"], "report is for T-RevSNNs; ms_resnet_digits is of another family"),
+        (["memory", "ms_resnet_digits"], "memory is for T-RevSNNs; ms_resnet_digits is of another family"),
+        (
+            ["train", "digits", "--model", "ms_resnet_digits", "--depth", "4"],
+            "'depth' is not an option of ms_resnet_digits",
+        ),
+    ],
+)
+def test_what_it_cannot_do_is_one_line(trevsnn, run, digits_run, tokens, message):
+    places = {"RUN": run, "DIGITS": digits_run}
+    code, _, error = trevsnn(*(places.get(token, token) for token in tokens))
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
