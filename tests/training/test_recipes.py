@@ -43,8 +43,8 @@ def test_the_published_recipe_to_the_letter():
 
 def test_names():
     assert list_recipes() == [
-        "cifar10", "cifar10dvs", "digits", "dvs128gesture", "event_digits", "finetune", "imagenet_small",
-        "imagenet_tiny", "nmnist",
+        "cifar10", "cifar10dvs", "digits", "dvs128gesture", "event_digits", "event_digits_bptt", "finetune",
+        "imagenet_small", "imagenet_tiny", "nmnist",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="recipe 'imagenet_smal' is unknown; did you mean 'imagenet_small'"):
         read_recipe("imagenet_smal")
