@@ -99,7 +99,8 @@ def failures_in(row: HasError) -> Iterator[None]:
     except Exception as error:  # whatever a network raises is a result
         message = str(error).strip().partition("\n")[0]
         no_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in message
-        row.error = "out of memory" if no_memory else f"{type(error).__name__}: {message}"
+        said = message if isinstance(error, ValueError) else f"{type(error).__name__}: {message}"
+        row.error = "out of memory" if no_memory else said
 
 
 @contextmanager
