@@ -26,26 +26,26 @@ def plot_comparison(rows: Sequence[Row], title: str, path: Path) -> None:
     figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout="constrained")
     memory, speed, energy = figure.subplots(1, 3, sharey=True)
     colours = [_OURS if row.method.name.startswith(_PREFIXES) else _PEERS for row in rows]
-    places = list(range(len(rows)))
+    places = [float(i) for i in range(len(rows))]
+    above, below = ([place + shift for place in places] for shift in (-0.22, 0.22))
     unit, scale = unit_of(max((row.strict or 0 for row in rows), default=0))
 
     _bars(memory, places, [_divided(row.bytes_per_image, 1e6) for row in rows], colours)
-    _marks(memory, [_divided(row.paper and row.paper.bytes_per_image, 1e6) for row in rows])
+    _marks(memory, below, [_divided(row.paper and row.paper.bytes_per_image, 1e6) for row in rows])
     memory.set_xlabel("training memory, MB per image")
-    _bars(speed, places, [median(row.rates) if row.rates else None for row in rows], colours)
+    highest = [row.rates[-1] if row.rates else None for row in rows]
+    _bars(speed, places, [median(row.rates) if row.rates else None for row in rows], colours, highest)
     for place, row in enumerate(rows):
         if row.rates:
             speed.plot([row.rates[0], row.rates[-1]], [place, place], color="black", linewidth=1)
     speed.set_xlabel("training speed, images/s")
-    above, below = ([place + shift for place in places] for shift in (-0.2, 0.2))
     _bars(energy, above, [_divided(row.published, scale) for row in rows], colours, height=0.36)
-    strict = [_divided(row.strict, scale) for row in rows]
-    _bars(energy, below, strict, colours, height=0.36, alpha=_LIGHTER)
-    _marks(energy, [_divided(row.paper and row.paper.energy, scale) for row in rows], above)
-    energy.set_xlabel(f"energy of inference, {unit} per image: published, strict (lighter)")
+    _bars(energy, below, [_divided(row.strict, scale) for row in rows], colours, height=0.36, alpha=_LIGHTER)
+    _marks(energy, places, [_divided(row.paper and row.paper.energy, scale) for row in rows])
+    energy.set_xlabel(f"energy, {unit} per image (lighter: strict)")
 
     memory.set_yticks(places, [row.method.name for row in rows])
-    memory.invert_yaxis()
+    memory.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
     for axes in (memory, speed, energy):
         axes.set_xlim(0, axes.get_xlim()[1] * 1.15)  # room for the figures
         axes.spines[["top", "right"]].set_visible(False)
@@ -62,19 +62,22 @@ def _bars(
     places: Sequence[float],
     values: Sequence[float | None],
     colours: Sequence[str],
+    beyond: Sequence[float | None] | None = None,
     height: float = 0.7,
     alpha: float = 1.0,
 ) -> None:
-    for place, value, colour in zip(places, values, colours, strict=True):
+    """Bars with their values at their ends, or further out."""
+    for place, value, colour, mark in zip(places, values, colours, beyond or values, strict=True):
         if value is not None:
             axes.barh(place, value, height, color=colour, alpha=alpha)
-            axes.annotate(f"{value:.3g}", (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+            text, end = f"{value:,.0f}" if value >= 100 else f"{value:.3g}", max(value, mark or 0)
+            axes.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _marks(axes: Axes, values: Sequence[float | None], places: Sequence[float] | None = None) -> None:
-    known = [(value, place) for place, value in zip(places or range(len(values)), values, strict=True) if value]
+def _marks(axes: Axes, places: Sequence[float], values: Sequence[float | None]) -> None:
+    known = [(value, place) for place, value in zip(places, values, strict=True) if value is not None]
     if known:
-        axes.plot(*zip(*known, strict=True), "D", color=_PAPER, markersize=5, label="as reported")
+        axes.plot(*zip(*known, strict=True), "D", color=_PAPER, markersize=4, label="as reported")
 
 
 def _divided(value: float | None, by: float) -> float | None:

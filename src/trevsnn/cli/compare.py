@@ -93,14 +93,15 @@ def compare(
         measure(rows, place, precision, repeats, _with_bar)
     finally:  # what there is after Ctrl-C, too
         write_json([_as_json(row, base) | settings for row in rows], json)
+        machine = describe(place)
         about = f"batch {batch}, {precision}, {repeats} repeats; " + ", ".join(
-            f"{name} {value}" for name, value in describe(place).items() if value is not None
+            f"{name} {value}" for name, value in machine.items() if value is not None
         )
         _report(rows, base, about, output)
         if plot is not None:
             from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import
 
-            plot_comparison(rows, f"one training step and the inference of one image; {about}", plot)
+            plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
 
 
 def _method(name: str, timesteps: int, resolution: int | None, firing_rate: float) -> Method:
