@@ -90,8 +90,8 @@ def test_the_tables(rows):
         "strict": "0.50",
     }
     assert notes(rows) == [
-        "sew_resnet34-memopt: SpikingJelly's memory optimisation at level 1",
-        "sew_resnet34-memopt: out of memory",
+        "sew_resnet34-memopt1: SpikingJelly's memory optimisation at level 1",
+        "sew_resnet34-memopt1: out of memory",
     ]
     lines = against.markdown().splitlines()
     assert lines[0] == "As a multiple of trevsnn_small's:"

@@ -26,7 +26,7 @@ def test_methods_side_by_side(trevsnn, tmp_path):
     assert rows[0]["ratios"]["strict"] == {"measured": 1.0, "paper": None}
     assert "20.00% assumed" in text
     assert "every neuron is assumed to fire at the same rate" in text
-    assert "measured with batch 2, fp32, 1 repeats; device " in text
+    assert "measured with batch 2, fp32, repeats 1; device " in text
     markdown = files[1].read_text()
     assert "| trevsnn_digits | 1." in markdown
     assert markdown.count("\n| method | ") == 2

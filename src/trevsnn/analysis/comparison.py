@@ -90,6 +90,11 @@ class Row:
     """Why figures are missing, in a line."""
 
     @property
+    def label(self) -> str:
+        """Name of the method, with the level of its memory optimisation."""
+        return self.method.name + ("" if self.memopt_level is None else str(self.memopt_level))
+
+    @property
     def seconds(self) -> float | None:
         """Median time of a training step."""
         return median(self.times) if self.times else None

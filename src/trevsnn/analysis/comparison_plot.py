@@ -44,7 +44,7 @@ def plot_comparison(rows: Sequence[Row], title: str, path: Path) -> None:
     _marks(energy, places, [_divided(row.paper and row.paper.energy, scale) for row in rows])
     energy.set_xlabel(f"energy, {unit} per image (lighter: strict)")
 
-    memory.set_yticks(places, [row.method.name for row in rows])
+    memory.set_yticks(places, [row.label for row in rows])
     memory.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
     for axes in (memory, speed, energy):
         axes.set_xlim(0, axes.get_xlim()[1] * 1.15)  # room for the figures

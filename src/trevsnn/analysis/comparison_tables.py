@@ -37,11 +37,11 @@ def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
 def notes(rows: Sequence[Row]) -> list[str]:
     """What has to be known of single methods: how memory was optimised, and why figures are missing."""
     levels = [
-        f"{row.method.name}: SpikingJelly's memory optimisation at level {row.memopt_level}"
+        f"{row.label}: SpikingJelly's memory optimisation at level {row.memopt_level}"
         for row in rows
         if row.memopt_level is not None
     ]
-    return levels + [f"{row.method.name}: {row.error}" for row in rows if row.error is not None]
+    return levels + [f"{row.label}: {row.error}" for row in rows if row.error is not None]
 
 
 def _measured(rows: Sequence[Row]) -> Table:
@@ -60,7 +60,7 @@ def _measured(rows: Sequence[Row]) -> Table:
     }
     shown = [
         {
-            "method": row.method.name,
+            "method": row.label,
             "accuracy": _number(row.method.accuracy, ".2%"),
             "parameters": _number(row.parameters, ".2f", 1e6),
             "timesteps": _number(row.timesteps, "d"),
@@ -92,7 +92,7 @@ def _reported(rows: Sequence[Row]) -> Table:
         assert paper is not None, "such rows are given"
         shown.append(
             {
-                "method": row.method.name,
+                "method": row.label,
                 "parameters": _number(paper.parameters, ".1f", 1e6) + _times(row.parameters, paper.parameters),
                 "memory": _number(paper.bytes_per_image, ".1f", 1e6)
                 + _times(row.bytes_per_image, paper.bytes_per_image),
@@ -117,8 +117,8 @@ def _against(rows: Sequence[Row], reference: Row) -> Table:
             name: _number(ours, ".2f") + (f" (paper {theirs:.2f})" if theirs is not None else "")
             for name, (ours, theirs) in ratios(row, reference).items()
         }
-        shown.append({"method": row.method.name, **cells})
-    return Table(f"As a multiple of {reference.method.name}'s", columns, shown)
+        shown.append({"method": row.label, **cells})
+    return Table(f"As a multiple of {reference.label}'s", columns, shown)
 
 
 def _number(value: float | None, form: str, scale: float = 1) -> str:

@@ -8,7 +8,17 @@ from typing import Any
 import torch
 from rich.progress import track
 
-from trevsnn.analysis.comparison import FIRING_RATE, MEMOPT, InputSize, Method, Row, measure, named_method, ratios
+from trevsnn.analysis.comparison import (
+    FIRING_RATE,
+    MEMOPT,
+    REVERSIBLE,
+    InputSize,
+    Method,
+    Row,
+    measure,
+    named_method,
+    ratios,
+)
 from trevsnn.analysis.comparison_tables import comparison_tables, notes
 from trevsnn.analysis.machine import describe
 from trevsnn.analysis.operations import Operations, measure_operations
@@ -94,7 +104,7 @@ def compare(
     finally:  # what there is after Ctrl-C, too
         write_json([_as_json(row, base) | settings for row in rows], json)
         machine = describe(place)
-        about = f"batch {batch}, {precision}, {repeats} repeats; " + ", ".join(
+        about = f"batch {batch}, {precision}, repeats {repeats}; " + ", ".join(
             f"{name} {value}" for name, value in machine.items() if value is not None
         )
         _report(rows, base, about, output)
@@ -146,6 +156,7 @@ def _reference(rows: Sequence[Row], name: str | None) -> Row:
     names = [row.method.name for row in rows]
     if name is None:
         name = REFERENCE if REFERENCE in names else names[0]
+    name = name.removesuffix(REVERSIBLE)
     if name not in names:
         raise ValueError(f"reference={name!r} is none of the methods; {suggest(name, names)}")
     return rows[names.index(name)]
