@@ -1,10 +1,6 @@
 """The networks that `training_step.py` compares, each by its name.
 
-SpikingJelly's `memopt.optimize_memory` gets what SpikingJelly itself gives it (in its `examples/memopt/train.py`, and
-for distributed training in `model/sew_resnet.py` and `model/spikformer.py`): as targets the residual blocks, and
-sequences of convolution, BatchNorm and neuron; what may be split is a target into its parts, and what may be cut in
-time are convolutions and neurons. Its example is the benchmark's own batch. Level 0 changes nothing: that is the
-contestant without a level in its name. Levels 2 to 4 search by measuring CUDA memory, and refuse to run on a CPU.
+Of SpikingJelly's levels of memory optimisation, level 0 is the contestant without a level in its name.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from time import monotonic
 from typing import Any, get_args
 
 import torch
@@ -22,6 +17,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from trevsnn import TRevSNN, create_model, intermediate_supervision_loss
+from trevsnn.analysis.training_step import Subject, Task, count_parameters
+from trevsnn.models.baselines.memopt import optimise_memory
 from trevsnn.reversible import Memory, Sliced
 
 NAME = "trevsnn_small"
@@ -30,33 +27,12 @@ BASELINE = "trevsnn-stored"
 
 
 @dataclass(frozen=True)
-class Case:
-    """What a contestant is to train on: images (N, 3, H, W), labels (N,), and in how many steps."""
+class Case(Task):
+    """Images, labels and precision, and in how many steps."""
 
     timesteps: int
-    images: Tensor
-    labels: Tensor
-    precision: str
     search_limit: float
     """Longest time that a contestant may search for its memory plan (s)."""
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A network built for a case, the loss of its outputs, and what it has to forget between two steps."""
-
-    network: nn.Module
-    loss: Callable[[Any, Tensor], Tensor]
-    reset: Callable[[nn.Module], None] = lambda network: None
-
-    def step(self, case: Case) -> None:
-        """Forward pass, loss, backward pass."""
-        with case.autocast():
-            loss = self.loss(self.network(case.images), case.labels)
-        loss.backward()
 
 
 supervision_loss = partial(intermediate_supervision_loss, label_smoothing=LABEL_SMOOTHING)
@@ -124,13 +100,11 @@ def plain(case: Case) -> Subject:
 
 @dataclass(frozen=True)
 class Zoo:
-    """A network of SpikingJelly's model zoo: its module, its name there, its options, and what memopt may work on."""
+    """A network of SpikingJelly's model zoo: its module, its name there, its options."""
 
     module: str
     network: str
     options: dict[str, Any]
-    targets: Callable[[Any], tuple[type, ...]]
-    """From the module to classes in it."""
 
 
 def spikingjelly(case: Case, entry: Zoo, level: int) -> Subject:
@@ -141,41 +115,20 @@ def spikingjelly(case: Case, entry: Zoo, level: int) -> Subject:
     """
     package = "spikingjelly.activation_based"
     zoo = import_module(f"{package}.model.{entry.module}")
-    functional, memopt, neuron = (import_module(f"{package}.{name}") for name in ("functional", "memopt", "neuron"))
-    model: nn.Module = getattr(zoo, entry.network)(T=case.timesteps, **entry.options).to(case.images.device)
-    deadline = monotonic() + case.search_limit
+    functional = import_module(f"{package}.functional")
+    model: nn.Module = getattr(zoo, entry.network)(T=case.timesteps, **entry.options).to(case.device)
 
-    def example(model: nn.Module) -> Tensor:
-        if monotonic() > deadline:
-            raise TimeoutError(f"no memory plan found within {case.search_limit:.0f} s")
-        functional.reset_net(model)
+    def forward(model: nn.Module) -> Tensor:
         with case.autocast():
             return model(case.images)
 
-    memopt.optimize_memory(
-        model,
-        entry.targets(zoo),
-        example,
-        level=level,
-        split_fn=lambda module: tuple(module.children()),
-        can_chunk=lambda module: isinstance(module, (nn.Conv2d, neuron.BaseNode)),
-    )
+    optimise_memory(model, forward, level, case.search_limit)
     return Subject(model, partial(cross_entropy, label_smoothing=LABEL_SMOOTHING), functional.reset_net)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
-    return sum(p.numel() for p in network.parameters())
-
-
 _ZOO = {
-    "ms_resnet34": Zoo("ms_resnet", "ms_resnet34", {}, lambda zoo: (zoo._MSBlock,)),
-    "sdt_512": Zoo(
-        "spike_driven_transformer",
-        "SpikeDrivenTransformer",
-        {"embed_dims": 512},
-        lambda zoo: (zoo._Block, nn.Sequential),
-    ),
+    "ms_resnet34": Zoo("ms_resnet", "ms_resnet34", {}),
+    "sdt_512": Zoo("spike_driven_transformer", "SpikeDrivenTransformer", {"embed_dims": 512}),
 }
 
 CONTESTANTS: dict[str, Callable[[Case], Subject]] = {

@@ -13,28 +13,28 @@ Every figure is saved as soon as it is measured: after an interruption the same 
 What fails, for lack of memory or of an installed package, becomes a line below the table.
 """
 
-import ctypes
-import resource
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
-from time import perf_counter
 from typing import Annotated, Literal
 
 import cyclopts
 import torch
-from contestants import CONTESTANTS, Case, Subject, count_parameters
-from machine import describe
+from contestants import CONTESTANTS, Case
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
-from training_step_report import NOT_INSTALLED, Results, Row, plot, table
+from training_step_report import Results, plot, table
 
-from trevsnn.analysis.memory import peak_bytes
+from trevsnn.analysis.machine import describe
+from trevsnn.analysis.training_step import (
+    Subject,
+    count_parameters,
+    failures_in,
+    measure_memory,
+    measure_seconds,
+    room,
+)
 
-STEPS = {"cpu": 1, "cuda": 5}
-"""Steps to warm up, and then to time, at each visit."""
 BATCHES = {"cpu": (4,), "cuda": (64, 256)}
 PRECISIONS = {"cpu": "fp32", "cuda": "bf16"}
 
@@ -47,100 +47,12 @@ def known(_: object, names: Sequence[str]) -> None:
         raise ValueError(f"{', '.join(sorted(unknown))} unknown; choose from {', '.join(CONTESTANTS)}")
 
 
-def measure_memory(subject: Subject, case: Case) -> int:
-    """Peak bytes of one training step over what was live before it."""
-    device = case.images.device
-    with _on_stage(subject, device):
-        subject.reset(subject.network)
-
-        def step() -> None:
-            subject.step(case)
-            subject.reset(subject.network)
-
-        return peak_bytes(step, device)
-
-
-def measure_seconds(subject: Subject, case: Case) -> float:
-    """Mean time of a training step (s) over a few, after as many to warm up."""
-    device = case.images.device
-    with _on_stage(subject, device):
-        _run(subject, case, STEPS[device.type])
-        return mean(_run(subject, case, STEPS[device.type]))
-
-
-def _run(subject: Subject, case: Case, steps: int) -> list[float]:
-    """Time of each of some training steps (s)."""
-    device, seconds = case.images.device, []
-    for _ in range(steps):
-        subject.reset(subject.network)
-        _synchronize(device)
-        start = perf_counter()
-        subject.step(case)
-        _synchronize(device)
-        seconds.append(perf_counter() - start)
-    return seconds
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-@contextmanager
-def _on_stage(subject: Subject, device: torch.device) -> Iterator[None]:
-    """The network on the device with its gradients allocated, and afterwards out of the way."""
-    subject.network.to(device)
-    for p in subject.network.parameters():
-        p.grad = torch.zeros_like(p)
-    try:
-        yield
-    finally:
-        _leave(subject)
-
-
 def prepare(name: str, case: Case) -> Subject:
     """The contestant of this name, built and waiting."""
     torch.manual_seed(0)
     subject = CONTESTANTS[name](case)
-    _leave(subject)
+    subject.park()
     return subject
-
-
-def _leave(subject: Subject) -> None:
-    subject.network.zero_grad(set_to_none=True)
-    subject.reset(subject.network)
-    subject.network.to("cpu")
-
-
-@contextmanager
-def failures_in(row: Row) -> Iterator[None]:
-    """What goes wrong inside is noted in the row, in a line."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        row.error = NOT_INSTALLED if (error.name or "").startswith("spikingjelly") else str(error)
-    except Exception as error:  # whatever a contestant raises is a result
-        message = str(error).strip().partition("\n")[0]
-        no_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in message
-        row.error = "out of memory" if no_memory else f"{type(error).__name__}: {message}"
-
-
-def make_room(device: torch.device) -> None:
-    """Return free memory to the system; on a CPU, let an allocation beyond it fail, before the process is ended."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        return
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
-    # what is used and can be had; addresses that were freed, and take no memory now, count for the limit as if they did
-    kibibytes = _first_number("/proc/self/status", "RssAnon") + _first_number("/proc/meminfo", "MemAvailable")
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (1024 * kibibytes, hard))
-
-
-def _first_number(path: str, name: str) -> int:
-    lines = Path(path).read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def compare(case: Case, names: Sequence[str], repeats: int, results: Results) -> None:
@@ -151,8 +63,7 @@ def compare(case: Case, names: Sequence[str], repeats: int, results: Results) ->
     subjects: dict[str, Subject] = {}
     for row in track(rows, f"{where}: memory", transient=True):
         if row.error is None and len(row.seconds) < repeats:
-            make_room(case.images.device)
-            with failures_in(row):
+            with room(case.device), failures_in(row):
                 subject = prepare(row.contestant, case)
                 row.parameters = count_parameters(subject.network)
                 if row.bytes_per_image is None:
@@ -162,8 +73,7 @@ def compare(case: Case, names: Sequence[str], repeats: int, results: Results) ->
     for repeat in range(repeats):
         for row in track(rows, f"{where}: timing {repeat + 1} of {repeats}", transient=True):
             if row.error is None and len(row.seconds) <= repeat:
-                make_room(case.images.device)
-                with failures_in(row):
+                with room(case.device), failures_in(row):
                     row.seconds.append(measure_seconds(subjects[row.contestant], case))
                 results.save()
 
@@ -207,7 +117,7 @@ def main(
             images = torch.randn(size, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
             labels = torch.arange(size) % 1000
             for steps in timesteps:
-                case = Case(steps, images.to(device), labels.to(device), settings["precision"], search_limit)
+                case = Case(images.to(device), labels.to(device), settings["precision"], steps, search_limit)
                 compare(case, contestants, repeats, results)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")

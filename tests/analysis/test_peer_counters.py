@@ -5,7 +5,9 @@ import warnings
 import pytest
 import torch
 
+from trevsnn import create_model
 from trevsnn.analysis.operations import assume_operations, measure_operations
+from trevsnn.data.loading import Batch
 
 OPTIONS = {
     "published": {},
@@ -65,3 +67,20 @@ def test_spikingjelly_counts_the_same_synaptic_operations(build, batches, option
         network(batch.images)
     ours = measure_operations(network, [batch]).layers
     assert 7 * sum(layer.operations for layer in ours if layer.binary) == pytest.approx(counter.get_total(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ms_resnet_digits", "sdt_digits", "ms_resnet_dvs"])
+def test_spikingjelly_counts_the_same_in_its_own_networks(name):
+    counting = imported("spikingjelly.activation_based.op_counter")
+    torch.manual_seed(0)
+    model = create_model(name, timesteps=2).eval().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.constant_(module.weight, 3.0)  # neurons fire
+    batch = Batch(torch.randn(model.config.input_shape(3, 32, 32)), torch.zeros(3), [])
+    counter = counting.SynOpCounter()
+    with torch.no_grad(), counting.DispatchCounterMode([counter]):
+        model(batch.images)
+    ours = measure_operations(model, [batch]).layers
+    assert sum(layer.firing_rate > 0 for layer in ours if layer.binary) > len(ours) / 2
+    assert 3 * sum(layer.operations for layer in ours if layer.binary) == pytest.approx(counter.get_total(), rel=1e-12)

@@ -144,3 +144,15 @@ def test_over_time_shows_a_resnet_and_draws_it(energy, tmp_path, digits_run):
     assert f"mean firing rate {everything['firing_rate']:.2%}" in text
     assert measured[0]["published"] == pytest.approx(everything["published_energy"]), "the run has T = 1"
     assert picture.exists()
+
+
+def test_networks_of_other_families(trevsnn, energy):
+    pytest.importorskip("spikingjelly")
+    (*layers, everything), text = energy("ms_resnet_digits", "--firing-rate", "0.1")
+    assert [row["layer"] for row in layers][:2] == ["stem network.stem.0", "conv network.layer1.0.downsample.0"]
+    assert sum(row["strict_energy"] for row in layers) == pytest.approx(everything["strict_energy"])
+    assert re.search(r"^│ layer +┃|^┃ layer", text, re.M), "no columns of places that the network does not have"
+    for option in ("--fold", "--over-time"):
+        code, _, error = trevsnn("energy", "ms_resnet_digits", "--firing-rate", "0.1", option)
+        assert code == 2
+        assert f"{option} is for T-RevSNNs; ms_resnet_digits is of another family" in error

@@ -3,6 +3,7 @@
 published: the stem counts multiply-accumulates; every other layer has a spike somewhere before it and counts
     accumulates, the firing rate times its `macs`. The rate is that of the spikes that enter its chain: the point-wise
     product after a depth-wise convolution counts that convolution's input. So the paper's 2.8 mJ can be understood.
+    Where a network of another family passes membrane potentials on, it is the mean rate of the layers that have one.
 strict: a layer counts its `operations`, as accumulates if its input is spikes, as multiply-accumulates if it is
     anything else. A linear pair is merged into one layer where that takes less energy.
 
@@ -56,7 +57,9 @@ class LayerCost:
 
 def layer_costs(operations: Operations) -> list[LayerCost]:
     """Every layer by both conventions."""
-    return [cost for chain in operations.chains for cost in _chain_costs(chain)]
+    rated = [(layer.firing_rate, layer.macs) for layer in operations.layers if layer.firing_rate is not None]
+    mean = sum(rate * macs for rate, macs in rated) / max(1, sum(macs for _, macs in rated))
+    return [cost for chain in operations.chains for cost in _chain_costs(chain, mean)]
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -75,9 +78,10 @@ def mean_firing_rate(costs: Iterable[LayerCost]) -> float:
     return sum(cost.published.accumulates for cost in driven) / sum(cost.layer.macs for cost in driven)
 
 
-def _chain_costs(chain: Chain) -> list[LayerCost]:
+def _chain_costs(chain: Chain, mean_rate: float) -> list[LayerCost]:
     first, *others = chain.layers
-    rate = None if first.kind == "stem" else first.firing_rate
+    own = mean_rate if first.firing_rate is None else first.firing_rate
+    rate = None if first.kind == "stem" else own
     unmerged = [_cost(layer.operations, layer.binary) for layer in chain.layers]
     as_one = unmerged[0] if chain.merged is None else _cost(chain.merged, first.binary)
     merged = as_one.energy < total(unmerged).energy

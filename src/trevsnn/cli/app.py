@@ -9,6 +9,7 @@ import torch
 from cyclopts import App, CycloptsError, Parameter
 
 from trevsnn import __version__
+from trevsnn.cli.compare import compare
 from trevsnn.cli.convert import convert
 from trevsnn.cli.energy import energy
 from trevsnn.cli.eval import evaluate_run
@@ -48,6 +49,7 @@ app.command(models)
 app.command(memory)
 app.command(energy)
 app.command(gradients)
+app.command(compare, usage="Usage: trevsnn compare [OPTIONS] [METHOD...]\n")
 app.command(report)
 app.command(convert)
 app.command(export_run, name="export")

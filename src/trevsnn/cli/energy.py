@@ -92,11 +92,11 @@ def energy(
     if fold and over_time:
         raise ValueError("fold=True is for the table of layers; leave --over-time and --plot out")
     trained = _open(network, choose_device(device))
-    whole = require_trevsnn(trained.model, "energy")
-    if over_time and whole.config.frames:
+    model, size, bad = trained.model, trained.preprocessing.input_size, BadImages(skip_bad_images)
+    if over_time and require_trevsnn(model, "--over-time").config.frames:
         raise ValueError(f"{network!r} is for clips, whose every step has a frame of its own; leave --over-time out")
-    size = trained.preprocessing.input_size
-    model, bad = whole.fold() if fold else whole, BadImages(skip_bad_images)
+    if fold:
+        model = require_trevsnn(model, "--fold").fold()
     if firing_rate is None:
         dataset = _load_data(network, trained, data, val_split)
         samples = spread(dataset.test, IMAGES if images is None else images)
@@ -114,7 +114,8 @@ def energy(
     costs = layer_costs(operations)
     _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
     if over_time:
-        _report_over_time(trained.info.model, whole.config, size, mean_firing_rate(costs), plot, json)
+        config = require_trevsnn(model, "--over-time").config
+        _report_over_time(trained.info.model, config, size, mean_firing_rate(costs), plot, json)
     else:
         _report_layers(costs, json)
     for message in sorted(bad.known):
@@ -152,7 +153,8 @@ def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
     rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
     write_json([*rows, everything], json)
     unknown = ["silent"] if all(row["silent"] is None for row in rows) else []
-    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *unknown))
+    places = [name for name in ("step", "level", "block") if all(row[name] is None for row in rows)]
+    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *unknown, *places))
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
     unit, scale = unit_of(everything["published_energy"])

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from trevsnn.analysis import comparison
+from trevsnn.cli.compare import METHODS
+from trevsnn.models import list_models
+
+QUICK = ("--batch", "2", "--repeats", "1", "--device", "cpu")
+
+
+def test_methods_side_by_side(trevsnn, tmp_path):
+    files = [tmp_path / name for name in ("x.json", "x.md", "x.png")]
+    tokens = ["trevsnn_digits:packed", "trevsnn_digits", "--timesteps", "2", "--firing-rate", "0.2", *QUICK]
+    code, text, error = trevsnn("compare", *tokens, "--json", files[0], "--output", files[1], "--plot", files[2])
+    assert code == 0, error
+    rows = json.loads(files[0].read_text())
+    assert [row["method"] for row in rows] == ["trevsnn_digits:packed", "trevsnn_digits"]
+    for row in rows:
+        assert row["reference"] == "trevsnn_digits:packed"
+        assert row["firing_rate"] == pytest.approx(0.2)
+        assert row["timesteps"] == 2
+        assert f"{row['bytes_per_image'] / 1e6:,.1f}" in text
+        assert f"{row['published'] / 1e6:,.3f}" in text
+    assert rows[1]["ratios"]["seconds"]["measured"] == pytest.approx(rows[1]["seconds"] / rows[0]["seconds"])
+    assert rows[0]["ratios"]["strict"] == {"measured": 1.0, "paper": None}
+    assert "20.00% assumed" in text
+    assert "every neuron is assumed to fire at the same rate" in text
+    assert "measured with batch 2, fp32, repeats 1; device " in text
+    markdown = files[1].read_text()
+    assert "| trevsnn_digits | 1." in markdown
+    assert markdown.count("\n| method | ") == 2
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_has_rates_and_an_accuracy_of_its_own(trevsnn, tmp_path, digits_run):
+    code, text, error = trevsnn(
+        "compare", digits_run, "trevsnn_digits", "--reference", "trevsnn_digits", *QUICK, "--json", tmp_path / "x.json"
+    )
+    assert code == 0, error
+    run, digits = json.loads((tmp_path / "x.json").read_text())
+    (last,) = [json.loads(line) for line in (digits_run / "metrics.jsonl").read_text().splitlines()]
+    assert run["accuracy"] == last["test_accuracy"]
+    assert not run["assumed"]
+    assert run["timesteps"] == 1, "the run's, not the option's"
+    assert run["firing_rate"] != digits["firing_rate"]
+    assert f"{run['firing_rate']:.2%}" in text
+    assert f"{run['accuracy']:.2%}" in text
+    assert run["reference"] == "trevsnn_digits"
+
+
+def test_an_interruption_leaves_what_there_is(trevsnn, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "measure_seconds", interrupted)
+    code, text, error = trevsnn("compare", "trevsnn_digits", *QUICK, "--json", tmp_path / "x.json")
+    assert code == 130
+    assert error == "trevsnn: interrupted\n"
+    (row,) = json.loads((tmp_path / "x.json").read_text())
+    assert f"{row['bytes_per_image'] / 1e6:,.1f}" in text
+    assert row["times"] == []
+
+
+def test_networks_that_a_package_is_missing_for_become_a_line(trevsnn, monkeypatch):
+    monkeypatch.setattr("trevsnn.models.presets.spikingjelly_is_installed", lambda: False)
+    code, text, error = trevsnn("compare", "trevsnn_digits", "sdt_digits", "--timesteps", "1", *QUICK)
+    assert code == 0, error
+    assert "sdt_digits: model 'sdt_digits' is SpikingJelly's, which is not installed: pip install" in text
+
+
+def test_the_default_methods_are_networks():
+    pytest.importorskip("spikingjelly")
+    assert {name.removesuffix("-memopt") for name in METHODS} - {"trev_ms_resnet34"} <= set(list_models())
