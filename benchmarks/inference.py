@@ -24,13 +24,13 @@ from typing import Annotated, Any
 import cyclopts
 import onnxruntime
 import torch
-from machine import describe
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 from torch import Tensor
 
 from trevsnn import TRevSNN, create_model
+from trevsnn.analysis.machine import describe
 from trevsnn.analysis.memory import peak_bytes
 from trevsnn.deployment import export_onnx, int8  # noqa: F401, for its imports not to count as the network's memory
 from trevsnn.files import write_text

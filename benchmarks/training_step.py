@@ -25,12 +25,12 @@ from typing import Annotated, Literal
 import cyclopts
 import torch
 from contestants import CONTESTANTS, Case, Subject, count_parameters
-from machine import describe
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 from training_step_report import NOT_INSTALLED, Results, Row, plot, table
 
+from trevsnn.analysis.machine import describe
 from trevsnn.analysis.memory import peak_bytes
 
 STEPS = {"cpu": 1, "cuda": 5}
