@@ -19,6 +19,7 @@ OPTIONS = {
     "grouped": {"input_encoding": "grouped"},
     "depth": {"depth": 3},
     "no head": {"num_classes": 0},
+    "plain": {"fusion": False, "residual_scale": False, "learn_decay": False},
     "clips": {"frames": True, "timesteps": 3},
     "clips, a stem per step": {"frames": True, "timesteps": 2, "stem_sharing": False},
 }

@@ -106,6 +106,35 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train digits --auto-augment nonsense", "auto_augment='nonsense' must be"),
         ("train digits --weights nowhere", "nowhere' does not exist"),
         ("train digits --dry-run --epochs 0", "epochs=0"),
+        ("ablate", "KIND"),
+        ("ablate digits --questions fusions", '"fusion"'),
+        ("ablate digits --seed 3", "--seed is for one run; give --seeds"),
+        ("ablate digits --questions fusion --seeds 0 0", "seeds=(0, 0) must be at least one seed, each once"),
+        ("ablate digits --questions fusion --seeds", "seeds=() must be at least one seed"),
+        ("ablate digits --seeds 0 -1 --questions fusion", "seed=-1"),
+        ("ablate digits --overwrite", "--overwrite"),
+        ("ablate digits --resume x", "--resume"),
+        ("ablate digits --epochs 0", "epochs=0"),
+        ("ablate digits --json nowhere/x.json", "'nowhere' does not exist"),
+        (
+            "ablate digits --vary kernel_sise=3",
+            "OPTION=VALUE,VALUE,...: did you mean 'kernel_size'",
+        ),
+        ("ablate digits --vary kernel-size=3,4", "question kernel_size: kernel_size=4 must be odd"),
+        (
+            "ablate digits --vary kernel-size=1.5",
+            "vary='kernel-size=1.5': Invalid value for --kernel-size",
+        ),
+        ("ablate digits --vary optimizer=sgd", "adamw"),
+        ("ablate digits --vary epochs", "vary='epochs': Invalid value for --epochs"),
+        ("ablate digits --vary augment=true", "there is nothing to compare the base with"),
+        ("ablate digits --vary seed=1,2", "give --seeds"),
+        ("ablate digits --vary data=a,b", "all runs are on the same data"),
+        ("ablate digits --vary channels=8,4.5", "4.5"),
+        (
+            "ablate digits --channels 6 8 8 8 --questions input_encoding",
+            "question input_encoding: ",
+        ),
         ("recipes digitz", "did you mean 'digits'"),
         ("train digits --recipe a --resume b", "leave --recipe out"),
         ("eval nowhere", "'nowhere' does not exist"),
@@ -143,6 +172,11 @@ def test_images_that_are_none(refused, digits_run, tmp_path):
     refused(["predict", digits_run, text], "text.png' is not an image")
     refused(["predict", digits_run, tmp_path / "missing.png"], "missing.png' does not exist")
     refused(["predict", digits_run, tmp_path], "is no file")
+
+
+def test_a_grid_inside_torchrun(refused, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused(["ablate", "digits"], "runs in one process; start it without torchrun")
 
 
 def test_taken_folder(refused, digits_run):

@@ -24,6 +24,7 @@ def test_version_and_help(trevsnn):
     assert code == 0
     for command in [
         "train",
+        "ablate",
         "eval",
         "predict",
         "show",

@@ -14,6 +14,8 @@ NETWORKS = [
     ({"channels": (6,), "timesteps": 2}, (32, 32)),
     ({"input_encoding": "grouped"}, (30, 45)),
     ({"num_classes": 0}, (32, 32)),
+    ({"fusion": False}, (32, 32)),
+    ({"residual_scale": False, "learn_decay": False}, (32, 32)),
     ({"name": "trevsnn_dvs", "timesteps": 3}, (32, 33)),
     ({"name": "trevsnn_dvs", "timesteps": 1}, (32, 32)),
     ({"name": "trevsnn_dvs", "timesteps": 2, "stem_sharing": False}, (32, 32)),

@@ -138,8 +138,9 @@ def test_options_that_do_not_fit(options, message):
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_streaming_ends_with_the_logits_of_the_clip(folded):
-    model, x = build().eval(), clip()
+@pytest.mark.parametrize("options", [{}, {"fusion": False, "residual_scale": False, "learn_decay": False}], ids=str)
+def test_streaming_ends_with_the_logits_of_the_clip(folded, options):
+    model, x = build(**options).eval(), clip()
     model = model.fold() if folded else model
     classify = StreamingClassifier(model)
     logits = [classify(frame) for frame in x]

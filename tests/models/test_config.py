@@ -18,6 +18,9 @@ OTHER = {
     "kernel_size": 5,
     "depth": 4,
     "input_encoding": "grouped",
+    "fusion": False,
+    "residual_scale": False,
+    "learn_decay": False,
     "aux_heads": False,
     "drop_rate": 0.5,
     "drop_path_rate": 0.5,
@@ -31,7 +34,7 @@ def outcome(model, images):
     outputs = model.train()(images[:, : model.config.in_chans])
     outputs = outputs if isinstance(outputs, list) else [outputs]
     sum(output.square().sum() for output in outputs).backward()
-    gradients = [(name, p.grad) for name, p in model.named_parameters()]
+    gradients = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
     return [(str(i), output.detach()) for i, output in enumerate(outputs)] + gradients
 
 
@@ -102,6 +105,9 @@ def test_a_fixed_depth_costs_the_same_for_any_number_of_steps():
         ({"input_encoding": "split"}, "input_encoding='split' must be 'shared' or 'grouped'"),
         ({"input_encoding": "grouped", "timesteps": 3}, "choose a multiple of 3"),
         ({"aux_heads": "no"}, "aux_heads='no' must be True or False"),
+        ({"fusion": 1}, "fusion=1 must be True or False"),
+        ({"residual_scale": None}, "residual_scale=None must be True or False"),
+        ({"learn_decay": "fixed"}, "learn_decay='fixed' must be True or False"),
         ({"memory": "none"}, "memory='none' is unknown; choose from reversible, packed, stored"),
         ({"drop_rate": 1.0}, "drop_rate=1.0"),
         ({"drop_path_rate": -0.1}, "drop_path_rate=-0.1"),

@@ -10,6 +10,7 @@ from torch import nn
 
 from trevsnn import create_model, intermediate_supervision_loss, list_models
 from trevsnn.analysis.memory import peak_bytes
+from trevsnn.models import save_weights
 from trevsnn.reversible import Memory
 
 
@@ -24,6 +25,9 @@ from trevsnn.reversible import Memory
         {"timesteps": 5, "depth": 3, "aux_heads": False},
         {"input_encoding": "grouped"},
         {"drop_path_rate": 0.3, "drop_rate": 0.2},
+        {"fusion": False},
+        {"residual_scale": False},
+        {"learn_decay": False},
         {"channels": (8,)},
         {"channels": (4, 6, 8, 10, 12), "kernel_size": 5},
     ],
@@ -161,6 +165,41 @@ def test_decays_start_at_one_half_and_have_no_weight_decay(build):
     assert len(decays) == 16
     assert all((p == 0.5).all() for p in decays.values())
     assert model.no_weight_decay() == decays.keys()
+
+
+def test_decays_that_are_not_learned_are_saved_all_the_same(build, images, tmp_path):
+    model, file = build(learn_decay=False), tmp_path / "model.safetensors"
+    sum(output.square().sum() for output in model(images)).backward()
+    without_gradient = {name for name, p in model.named_parameters() if p.grad is None}
+    assert without_gradient == model.no_weight_decay() != set()
+    for fixed in (True, False):
+        model.grid.decays[1][2].data.fill_(0.25)
+        save_weights(model, file, model.described())
+        other = create_model("trevsnn_tiny", checkpoint=file, learn_decay=not fixed)
+        assert other.grid.decays[1][2].requires_grad == (not fixed)
+        assert torch.equal(other.eval()(images), model.eval()(images))
+        model = build()
+
+
+def test_without_fusion_nothing_comes_from_above(build, images):
+    model = build(fusion=False).eval()
+    last = [row[-1].fusion.down.conv for row in model.grid.cells]
+    before = model.grid(model.stem(images), lambda state: state.membranes[0])
+    for conv in last:
+        conv.weight.data.neg_()
+    after = model.grid(model.stem(images), lambda state: state.membranes[0])
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_without_residual_scale_gamma_is_1(build, images):
+    scaled, plain = build().eval(), build(residual_scale=False).eval()
+    gammas = [name for name, _ in scaled.named_parameters() if name.endswith("gamma")]
+    for name in gammas:
+        scaled.get_parameter(name).data.fill_(1.0)
+    unfitting = plain.load_state_dict(scaled.state_dict(), strict=False)
+    assert unfitting.unexpected_keys == gammas != []
+    assert not unfitting.missing_keys
+    assert torch.equal(plain(images), scaled(images))
 
 
 def test_levels_halve_the_resolution_but_the_last(build):

@@ -9,6 +9,7 @@ import torch
 from cyclopts import App, CycloptsError, Parameter
 
 from trevsnn import __version__
+from trevsnn.cli.ablate import ablate, base_settings_from_file
 from trevsnn.cli.compare import compare
 from trevsnn.cli.convert import convert
 from trevsnn.cli.energy import energy
@@ -41,6 +42,11 @@ app = App(
 _train = App(name="train", config=settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False)
 _train.default(train_run)
 app.command(_train)
+_ablate = App(
+    name="ablate", config=base_settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False
+)
+_ablate.default(ablate)
+app.command(_ablate)
 app.command(evaluate_run, name="eval")
 app.command(predict_images, name="predict", usage="Usage: trevsnn predict [OPTIONS] RUN IMAGES...\n")
 app.command(show)

@@ -3,7 +3,7 @@
     x + gamma * dw2(pw2(spike(pw1(dw1(spike(x))))))        x: (N, C, H, W), membrane potential
 
 dw is a k x k depth-wise convolution with bias, pw a 1 x 1 convolution with scaled weight standardisation
-(C -> 4C and 4C -> C). gamma is a learned scale per channel (ReZero-like), applied to the weights of dw2. The two
+(C -> 4C and 4C -> C). gamma is a learned scale per channel (ReZero-like), applied to the weights of dw2, or 1. The two
 neurons of the block are turned off in time: they keep no membrane potential from one step to the next.
 
 Source: Hu et al., ICML 2024, and the authors' public code.
@@ -44,19 +44,27 @@ class SpikingBlock(nn.Module):
     Args:
         channels: C.
         kernel_size: k of the depth-wise convolutions, odd.
-        shared_tail: the second half, shared with other blocks, which then has no gamma; None for a tail
-            and a gamma of its own.
+        shared_tail: the second half, shared with other blocks; None for one of its own.
         drop_path: probability of dropping the residual branch of a sample in training.
+        residual_scale: learn gamma; a block with a shared tail has none in any case.
     """
 
     WEIGHTS = 8  # how many `weights` returns
 
-    def __init__(self, channels: int, kernel_size: int, shared_tail: BlockTail | None = None, drop_path: float = 0.0):
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        shared_tail: BlockTail | None = None,
+        drop_path: float = 0.0,
+        residual_scale: bool = True,
+    ):
         super().__init__()
         self.depthwise = Depthwise(channels, kernel_size)
         self.pointwise = StandardisedConvolution(channels, EXPANSION * channels, 1)
         self.tail = shared_tail or BlockTail(channels, kernel_size)
-        self.gamma = nn.Parameter(torch.ones(channels)) if shared_tail is None else None
+        has_gamma = residual_scale and shared_tail is None
+        self.gamma = nn.Parameter(torch.ones(channels)) if has_gamma else None
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def weights(self) -> tuple[Tensor, ...]:

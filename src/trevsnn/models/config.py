@@ -78,6 +78,12 @@ class NetworkConfig(BaseConfig):
     groups, one per step (timesteps must divide the first entry of channels)."""
     stem_sharing: bool = True
     """With frames: one stem for all steps; off, one for each."""
+    fusion: bool = True
+    """Multi-level fusion: every level but the last also receives the spikes of the level above, of the step before."""
+    residual_scale: bool = True
+    """A learned scale gamma of the residual branch, in the blocks that share nothing with other steps; off, 1."""
+    learn_decay: bool = True
+    """The decays alpha of the key neurons are learned; off, they stay as they are, 0.5 at first."""
     aux_heads: bool = True
     """Intermediate supervision in training: for images, min(4, T) evenly spaced classifiers, the last after step T; for
     frames, the one classifier after every step."""
@@ -102,7 +108,7 @@ class NetworkConfig(BaseConfig):
             check_count("depth", self.depth, 1)
         if self.input_encoding not in get_args(InputEncoding):
             raise ValueError(f"input_encoding={self.input_encoding!r} must be 'shared' or 'grouped'")
-        self._check_switches("aux_heads", "stem_sharing")
+        self._check_switches("fusion", "residual_scale", "learn_decay", "aux_heads", "stem_sharing")
         if self.frames and self.input_encoding == "grouped":
             raise ValueError("input_encoding='grouped' is for images; leave it out with frames=True")
         if not (self.frames or self.stem_sharing):

@@ -107,7 +107,7 @@ class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="ap
         # with frames, the stem is part of the cells of level 0: they run again from the frames, which are there anyway
         self.stem: nn.Module = nn.Identity() if config.frames else Stem(config.in_chans, config.channels[0])
         decays = [
-            [nn.Parameter(torch.full((channels,), INITIAL_DECAY)) for channels in config.channels]
+            [nn.Parameter(torch.full((channels,), INITIAL_DECAY), config.learn_decay) for channels in config.channels]
             for _ in range(config.timesteps)
         ]
         self.grid = ReversibleGrid(_build_cells(config), decays, memory=config.memory)
@@ -295,7 +295,13 @@ def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
                 Cell(
                     _build_fusion(config, t, level, stems[t]),
                     [
-                        SpikingBlock(channels, config.kernel_size, tails[level][i // 2] if i % 2 else None, rates[i])
+                        SpikingBlock(
+                            channels,
+                            config.kernel_size,
+                            shared_tail=tails[level][i // 2] if i % 2 else None,
+                            drop_path=rates[i],
+                            residual_scale=config.residual_scale,
+                        )
                         for i in range(blocks)
                     ],
                     config.slices,
@@ -321,7 +327,7 @@ def _build_fusion(config: NetworkConfig, t: int, level: int, stem: nn.Module) ->
         down = StandardisedConvolution(channels[0] // config.timesteps, channels[0], 1)
     else:
         down = stem
-    has_above = t > 0 and level + 1 < len(channels)
+    has_above = config.fusion and t > 0 and level + 1 < len(channels)
     return Fusion(down, ConvNorm(channels[level + 1], channels[level], 1) if has_above else None)
 
 

@@ -99,6 +99,12 @@ class TrainConfig(Augmentation):
     """For clips: one stem for all steps (default), or one for each."""
     input_encoding: InputEncoding | None = None
     """What of the stem's output each step receives: all of it (default), or a group of its channels."""
+    fusion: bool | None = None
+    """Multi-level fusion: a level also receives spikes of the level above; on by default."""
+    residual_scale: bool | None = None
+    """A learned scale of the residual branch of blocks; on by default."""
+    learn_decay: bool | None = None
+    """Learn the decays of the key neurons; on by default, otherwise they stay 0.5, or as the weights file has them."""
     aux_heads: bool | None = None
     """Intermediate supervision: classifiers also after earlier steps, in training only; on by default."""
     memory: Memory | None = None

@@ -2,6 +2,7 @@
 
 import shlex
 import textwrap
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -118,13 +119,11 @@ class RunState:
 
     def _check_unchanged(self, before: TrainConfig) -> None:
         """Refuse other settings than those of the run: the result would be another run's."""
-        for setting in fields(TrainConfig):
-            old, new = getattr(before, setting.name), getattr(self.learner.config, setting.name)
-            if old != new and setting.name not in FREE_TO_CHANGE:
-                raise ValueError(
-                    f"it was started with {setting.name}={old!r}, not {new!r}; leave that, or start a new run with "
-                    f"--recipe {shlex.quote(str(self.folder.config))} --output DIR"
-                )
+        if change := describe_change(before, self.learner.config):
+            raise ValueError(
+                f"{change}; leave that, or start a new run with "
+                f"--recipe {shlex.quote(str(self.folder.config))} --output DIR"
+            )
 
     def _write_weights(self) -> None:
         """Write the weights of the last epoch, and once more if they are the best so far."""
@@ -143,3 +142,12 @@ class RunState:
         if accuracies and accuracies[-1] > max(accuracies[:-1], default=-1.0):
             best = f"{note}, the best so far by the accuracy on the test images, {accuracies[-1]:.2%}"
             save_weights(learner.trained, self.folder.best, replace(info, note=best))
+
+
+def describe_change(before: TrainConfig, now: TrainConfig, free: Collection[str] = FREE_TO_CHANGE) -> str | None:
+    """The first setting that a run was started with otherwise, in words; None when all but the free ones are equal."""
+    for setting in fields(TrainConfig):
+        old, new = getattr(before, setting.name), getattr(now, setting.name)
+        if old != new and setting.name not in free:
+            return f"it was started with {setting.name}={old!r}, not {new!r}"
+    return None
