@@ -65,5 +65,5 @@ class SpikeCode(NamedTuple):
 
 
 def decoded(spikes: Tensor | SpikeCode) -> Tensor:
-    """Spikes as a tensor, however they are kept."""
-    return spikes.decode() if isinstance(spikes, SpikeCode) else spikes
+    """Spikes as a tensor, however they are kept. It is new to autograd: its user's gradients are summed before others'."""
+    return spikes.decode() if isinstance(spikes, SpikeCode) else spikes.view_as(spikes)
