@@ -15,8 +15,10 @@ Source: Hu et al., "High-Performance Temporal Reversible Spiking Neural Networks
 O(1) Inference Cost", ICML 2024; the ResNet: see `trevsnn.layers.ms_block`.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -80,12 +82,11 @@ class ReversibleMSResNet(SpikingNetwork):
         super().__init__(config, **options)
         config = self.config
         self.num_features = self.head_hidden_size = config.channels[-1]
-        first, *stages = _build_stages(config)
+        first, *others = _build_stages(config)
         # with frames it is part of the cells of level 0: they run again from the frames, which are there anyway
-        self.encoder = nn.Sequential() if config.frames else first
-        stages.insert(0, first if config.frames else nn.Identity())
+        self.encoder, first = (nn.Sequential(), first) if config.frames else (first, nn.Sequential())
         decays = [nn.Parameter(torch.full((channels,), INITIAL_DECAY)) for channels in config.channels]
-        self.grid = ReversibleGrid(_build_cells(config, stages), decays, memory=config.memory)
+        self.grid = ReversibleGrid(_build_cells(config, [first, *others]), decays, memory=config.memory)
         self.reset_classifier(config.num_classes)
         self.apply(_initialise)
 
@@ -142,6 +143,10 @@ class ReversibleMSResNet(SpikingNetwork):
         """What level 0 receives at every step."""
         if self.grid.memory == "stored" or not torch.is_grad_enabled():
             return self.encoder(image)
+        return self._encode_keeping_less(image)  # type: ignore[call-overload]
+
+    @torch.compiler.disable
+    def _encode_keeping_less(self, image: Tensor) -> Tensor:
         if self.grid.memory == "packed":
             with packed_activations():
                 return self.encoder(image)
@@ -169,10 +174,9 @@ def _build_stages(config: ReversibleMSResNetConfig) -> list[nn.Sequential]:
     return stages
 
 
-def _build_cells(config: ReversibleMSResNetConfig, stages: list[nn.Module]) -> list[list[Cell]]:
+def _build_cells(config: ReversibleMSResNetConfig, stages: Sequence[nn.Sequential]) -> list[list[Cell]]:
     """cells[t][l]: the same weights at every step."""
-    channels = config.channels
-    ups = [ConvNorm(above, own, 1) if config.fusion else None for own, above in zip(channels, channels[1:])]
+    ups = [ConvNorm(above, own, 1) if config.fusion else None for own, above in pairwise(config.channels)]
     return [
         [
             Cell(_share_weights(stage), _share_weights(up) if t and up else None)
