@@ -136,6 +136,29 @@ def test_all_readouts_see_the_same_state(reuse_cells):
     assert_memory_settings_agree(grid, make_input("dropout"), readout=None)
 
 
+class _ReadsTwice(nn.Module):
+    """Uses the spikes below in two places; without weights it returns its input itself."""
+
+    def __init__(self, weights: bool):
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(3, 3) for _ in range(2 * weights))
+        self.up = nn.Linear(3, 3)
+
+    def forward(self, below, above=None):
+        x = self.parts[0](below) + self.parts[1](below).tanh() if self.parts else below
+        return x if above is None else x + self.up(above)
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_gradients_of_spikes_with_several_readers_are_summed_in_one_order(weights):
+    torch.manual_seed(0)
+    cells = [[_ReadsTwice(weights), _ReadsTwice(True), _ReadsTwice(True)] for _ in range(4)]
+    grid = ReversibleGrid(cells, [nn.Parameter(torch.full((3,), 0.5)) for _ in range(3)])
+    assert_memory_settings_agree(
+        grid, make_input(batch=64), readout=lambda state: state.spikes() * state.spikes().exp()
+    )
+
+
 def plain_loop(grid, frames, seed=1):
     """The grid's equations written out, with a surrogate of their own; the loss is that of train_step."""
 

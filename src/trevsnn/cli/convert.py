@@ -4,6 +4,7 @@ from pathlib import Path
 
 from trevsnn.cli.output import plain_console
 from trevsnn.models import (
+    NetworkConfig,
     convert_official,
     create_model,
     infer_official_config,
@@ -35,7 +36,8 @@ def convert(source: Path, destination: Path, /) -> None:
         model.load_state_dict(convert_official(checkpoint))
     except ValueError as error:
         raise ValueError(f"{str(source)!r}: {error}") from error
-    names = [name for name in list_models() if getattr(create_model(name).config, "channels", ()) == config.channels]
+    known = {name: create_model(name).config for name in list_models()}
+    names = [n for n, c in known.items() if isinstance(c, NetworkConfig) and c.channels == config.channels]
     name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network
     save_weights(model, destination, weights_info(name, config))
     plain_console().print(

@@ -4,6 +4,7 @@ from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.config import BaseConfig, NetworkConfig
 from trevsnn.models.counting import count_macs, parameter_counts
 from trevsnn.models.fold import fold
+from trevsnn.models.ms_resnet import ReversibleMSResNet, ReversibleMSResNetConfig
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import convert_official, infer_official_config
 from trevsnn.models.presets import create_model, list_models, load_weights
@@ -21,6 +22,8 @@ __all__ = [
     "BaseConfig",
     "LoadReport",
     "NetworkConfig",
+    "ReversibleMSResNet",
+    "ReversibleMSResNetConfig",
     "SpikingNetwork",
     "StreamingClassifier",
     "TRevSNN",

@@ -9,8 +9,10 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
+from trevsnn.models import ms_resnet_presets
 from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
+from trevsnn.models.ms_resnet import ReversibleMSResNet
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info
 from trevsnn.suggest import shortened, suggest
@@ -93,7 +95,10 @@ def trevsnn_dvs(pretrained: bool = False, **options: Any) -> TRevSNN:
     return _build("trevsnn_dvs", pretrained, **{**shape, **options})
 
 
-_BY_NAME: dict[str, type[SpikingNetwork]] = dict.fromkeys(default_cfgs, TRevSNN)
+_BY_NAME: dict[str, type[SpikingNetwork]] = {
+    **dict.fromkeys(default_cfgs, TRevSNN),
+    **dict.fromkeys(ms_resnet_presets.default_cfgs, ReversibleMSResNet),
+}
 
 
 def list_models() -> list[str]:

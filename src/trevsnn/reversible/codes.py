@@ -65,5 +65,5 @@ class SpikeCode(NamedTuple):
 
 
 def decoded(spikes: Tensor | SpikeCode) -> Tensor:
-    """Spikes as a tensor, however they are kept."""
-    return spikes.decode() if isinstance(spikes, SpikeCode) else spikes
+    """Spikes as a tensor, however they are kept; a node of its own, so that one reader's gradients are summed first."""
+    return spikes.decode() if isinstance(spikes, SpikeCode) else spikes.view_as(spikes)

@@ -44,7 +44,7 @@ class StoredColumn:
 
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
         """Advance membrane and spikes to step t; steps come in order."""
-        f = self.cells[t](below, above)
+        f = self.cells[t](decoded(below), None if above is None else decoded(above))
         f = _membrane_precision(f.run() if isinstance(f, Sliced) else f, self.decays[t])
         self.membrane = leak(expand_decay(self.decays[t], f), self.membrane if t else None, f)
         self.spikes = spike(self.membrane)
