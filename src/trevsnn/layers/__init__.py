@@ -1,10 +1,11 @@
 """Building blocks of the T-RevSNN family: stem, fusion, spiking block, heads."""
 
-from trevsnn.layers.block import BlockTail, SpikingBlock
+from trevsnn.layers.block import BlockTail, SpikingBlock, SpikingBranch
 from trevsnn.layers.convolution import Convolution, StandardisedConvolution
 from trevsnn.layers.fusion import ConvNorm, Fusion
 from trevsnn.layers.head import AuxiliaryHead, SpikeHead
 from trevsnn.layers.stem import FoldedStem, Stem
+from trevsnn.layers.two_stream import TwoStreams
 
 __all__ = [
     "AuxiliaryHead",
@@ -15,6 +16,8 @@ __all__ = [
     "Fusion",
     "SpikeHead",
     "SpikingBlock",
+    "SpikingBranch",
     "StandardisedConvolution",
     "Stem",
+    "TwoStreams",
 ]
