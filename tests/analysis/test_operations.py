@@ -18,6 +18,7 @@ OPTIONS = {
     "one step": {"timesteps": 1},
     "grouped": {"input_encoding": "grouped"},
     "depth": {"depth": 3},
+    "two streams": {"two_stream": True, "depth": 5},
     "no head": {"num_classes": 0},
     "clips": {"frames": True, "timesteps": 3},
     "clips, a stem per step": {"frames": True, "timesteps": 2, "stem_sharing": False},

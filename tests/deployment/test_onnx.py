@@ -17,6 +17,7 @@ NETWORKS = [
     ({"channels": (8, 12)}, (17, 30)),
     ({"input_encoding": "grouped"}, (32, 32)),
     ({"num_classes": 0}, (32, 32)),
+    ({"two_stream": True, "depth": 3}, (45, 54)),
     ({"name": "trevsnn_dvs", "timesteps": 4}, (32, 33)),
     ({"name": "trevsnn_dvs", "timesteps": 2, "stem_sharing": False}, (32, 32)),
 ]

@@ -14,6 +14,7 @@ NETWORKS = [
     ({"channels": (6,), "timesteps": 2}, (32, 32)),
     ({"input_encoding": "grouped"}, (30, 45)),
     ({"num_classes": 0}, (32, 32)),
+    ({"two_stream": True, "depth": 7, "timesteps": 3}, (45, 54)),
     ({"name": "trevsnn_dvs", "timesteps": 3}, (32, 33)),
     ({"name": "trevsnn_dvs", "timesteps": 1}, (32, 32)),
     ({"name": "trevsnn_dvs", "timesteps": 2, "stem_sharing": False}, (32, 32)),

@@ -13,7 +13,15 @@ def test_the_folded_stem_is_the_stem_at_the_borders_too(build, size):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"timesteps": 3}, {"timesteps": 1}, {"input_encoding": "grouped"}, {"depth": 3}, {"aux_heads": False}],
+    [
+        {},
+        {"timesteps": 3},
+        {"timesteps": 1},
+        {"input_encoding": "grouped"},
+        {"depth": 3},
+        {"aux_heads": False},
+        {"two_stream": True},
+    ],
     ids=str,
 )
 def test_folding_keeps_the_logits(build, images, options):

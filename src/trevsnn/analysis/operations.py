@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from trevsnn.analysis.wiring import Wiring
 from trevsnn.data import BadImages
 from trevsnn.data.loading import Batch, readable
-from trevsnn.layers import BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, Stem
+from trevsnn.layers import BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, SpikingBranch, Stem
 from trevsnn.models import TRevSNN
 
 
@@ -31,7 +31,7 @@ class Layer:
     level: int | None
     """Level of the grid, counted from 0."""
     block: int | None
-    """Block of the cell, counted from 0; None in its fusion."""
+    """Block of the cell, counted from 0, with two streams its branch; None in its fusion."""
     name: str
     """Its kind, and which one where there are several."""
     macs: int
@@ -185,9 +185,11 @@ class _Received:
 _SECOND = {"stem 2": "stem 1", "pw1": "dw1", "dw2": "pw2", "head 2": "head 1"}
 """The second layer of a linear pair, and the first."""
 _POOLED = ("head", "head 1")
+_OF_BRANCHES = {"depthwise": "dw1", "pointwise": "pw1"}
 _NAMES: dict[type[nn.Module], dict[str, str]] = {
     Stem: {"conv1": "stem 1", "conv2": "stem 2"},
-    SpikingBlock: {"depthwise": "dw1", "pointwise": "pw1"},
+    SpikingBlock: _OF_BRANCHES,
+    SpikingBranch: _OF_BRANCHES,
     BlockTail: {"pointwise": "pw2", "depthwise": "dw2"},
     Fusion: {"down": "fusion down", "up": "fusion up"},
     SpikeHead: {"linear1": "head 1", "linear2": "head 2"},
