@@ -39,7 +39,7 @@ class TwoStreams(nn.ModuleList):
     Args:
         branches: on C/2 channels: F and G of the first block, F and G of the second, ...
         invert: compute the inputs of the blocks from their outputs in the backward pass, in place of keeping what
-            the operators save. The gradients are the same, bit for bit.
+            the operators save. The gradients are the same, bit for bit, but cannot be differentiated again.
     """
 
     def __init__(self, branches: Iterable[SpikingBranch], invert: bool = False):
