@@ -2,10 +2,10 @@
 
     KINETO_LOG_LEVEL=6 .venv/bin/python benchmarks/two_streams.py --output runs/benchmarks
 
-A step is the forward pass, cross-entropy and the backward pass of a network with the channels of trevsnn_digits on random
-images, in float32 on the CPU; gradients are allocated beforehand, and there is no optimizer. Its peak memory is the
-highest sum of live allocations (`trevsnn.analysis.memory`), which the machine's load does not change. The network first
-grows in the blocks of a cell, then in timesteps. The batch is not sliced, so that a whole cell's blocks show.
+A step is the forward pass, cross-entropy and the backward pass of a network with the channels of trevsnn_digits on
+random images, in float32 on the CPU; gradients are allocated beforehand, and there is no optimizer. Its peak memory is
+the highest sum of live allocations (`trevsnn.analysis.memory`), which the machine's load does not change. The network
+first grows in the blocks of a cell, then in timesteps. The batch is not sliced, so that a whole cell's blocks show.
 """
 
 import json
@@ -41,8 +41,13 @@ def step_bytes(memory: str, invert: bool, timesteps: int, blocks: int, batch: in
     model = create_model(
         NAME,
         in_chans=3,
-        **{"two_stream": True, "invert_blocks": invert, "memory": memory, "slices": 1, "aux_heads": False},
-        **{"timesteps": timesteps, "depth": timesteps * blocks},
+        two_stream=True,
+        invert_blocks=invert,
+        memory=memory,
+        slices=1,
+        aux_heads=False,
+        timesteps=timesteps,
+        depth=timesteps * blocks,
     )
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
@@ -91,7 +96,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
         panel.set_xticks(sorted({row[axis] for row in rows}))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("MB per image")
-    panels[0].legend()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
