@@ -50,12 +50,8 @@ class TwoStreams(nn.ModuleList):
         """Args: what `weights` of all branches returns, one after the other, and `branch_scale` of each."""
         if not weights:
             return x
-        streams = [on_grid(half) for half in x.chunk(2, dim=1)]
-        if self.invert:
-            streams = _inverted(self, streams, weights, scales)  # type: ignore[call-arg]
-        else:
-            for i in range(len(self)):
-                streams[i % 2] = streams[i % 2] + _branch(self, i, streams, weights, scales)
+        run = _inverted if self.invert else _run
+        streams = run(self, [on_grid(half) for half in x.chunk(2, dim=1)], weights, scales)  # type: ignore[call-arg]
         return torch.cat(streams, dim=1).to(weights[0].dtype)
 
 
@@ -87,6 +83,16 @@ def _branch(
     return on_grid(branches[i](streams[1 - i % 2].to(own[0].dtype), own, scales[i]))
 
 
+def _run(
+    branches: TwoStreams, streams: Sequence[Tensor], weights: Sequence[Tensor], scales: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """The streams after all branches."""
+    streams = list(streams)
+    for i in range(len(branches)):
+        streams[i % 2] = streams[i % 2] + _branch(branches, i, streams, weights, scales)
+    return streams
+
+
 @torch.compiler.disable  # two compiled forms of one function need not give the same bits
 def _inverted(
     branches: TwoStreams, streams: Sequence[Tensor], weights: Sequence[Tensor], scales: Sequence[Tensor | None]
@@ -113,9 +119,7 @@ class _Inverted(Function):
     @staticmethod
     def forward(ctx, branches, x1, x2, *scales_and_weights):
         scales, weights = scales_and_weights[: len(branches)], scales_and_weights[len(branches) :]
-        streams = [x1, x2]
-        for i in range(len(branches)):
-            streams[i % 2] = streams[i % 2] + _branch(branches, i, streams, weights, scales)
+        streams = _run(branches, [x1, x2], weights, scales)
         ctx.save_for_backward(*streams, *scales_and_weights)
         ctx.branches = branches
         ctx.autocast = same_autocast(x1.device.type)
