@@ -18,6 +18,7 @@ OPTIONS = {
     "one step": {"timesteps": 1},
     "grouped": {"input_encoding": "grouped"},
     "depth": {"depth": 3},
+    "two streams": {"two_stream": True, "depth": 5},
     "no head": {"num_classes": 0},
     "plain": {"fusion": False, "residual_scale": False, "learn_decay": False},
     "clips": {"frames": True, "timesteps": 3},

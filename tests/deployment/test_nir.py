@@ -101,7 +101,9 @@ def test_the_graph_says_what_it_is(build, tmp_path):
     assert "class_names" in metadata
 
 
-def test_upsampling_is_refused_by_name(build, tmp_path):
+def test_what_nir_cannot_do_is_refused(build, tmp_path):
     with pytest.raises(ValueError, match=r"no up-sampling node.*step1_level0_doubled, step1_level1_doubled"):
         export_nir(build(timesteps=2), tmp_path / "x.nir", (32, 32))
+    with pytest.raises(ValueError, match=r"no node that rounds, as a network with two_stream=True does"):
+        export_nir(build(timesteps=1, two_stream=True), tmp_path / "x.nir", (32, 32))
     assert not any(tmp_path.iterdir())

@@ -16,6 +16,7 @@ NETWORKS = [
     ({"num_classes": 0}, (32, 32)),
     ({"fusion": False}, (32, 32)),
     ({"residual_scale": False, "learn_decay": False}, (32, 32)),
+    ({"two_stream": True, "depth": 7, "timesteps": 3}, (45, 54)),
     ({"name": "trevsnn_dvs", "timesteps": 3}, (32, 33)),
     ({"name": "trevsnn_dvs", "timesteps": 1}, (32, 32)),
     ({"name": "trevsnn_dvs", "timesteps": 2, "stem_sharing": False}, (32, 32)),

@@ -24,6 +24,7 @@ OTHER = {
     "aux_heads": False,
     "drop_rate": 0.5,
     "drop_path_rate": 0.5,
+    "two_stream": True,
     "slices": 1,  # the order of sums
 }
 
@@ -47,7 +48,7 @@ def differ(a, b):
 def test_every_field_has_an_effect(build, images, monkeypatch):
     monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
     of_clips = {"frames", "stem_sharing"}  # see test_clips.py
-    assert {field.name for field in fields(NetworkConfig)} == OTHER.keys() | {"memory"} | of_clips
+    assert {field.name for field in fields(NetworkConfig)} == OTHER.keys() | {"memory", "invert_blocks"} | of_clips
     reference = outcome(build(), images)
     assert not differ(reference, outcome(build(), images))
     for name, value in OTHER.items():
@@ -110,6 +111,11 @@ def test_a_fixed_depth_costs_the_same_for_any_number_of_steps():
         ({"learn_decay": "fixed"}, "learn_decay='fixed' must be True or False"),
         ({"memory": "none"}, "memory='none' is unknown; choose from reversible, packed, stored"),
         ({"drop_rate": 1.0}, "drop_rate=1.0"),
+        ({"two_stream": 1}, "two_stream=1 must be True or False"),
+        ({"two_stream": True, "channels": (8, 9)}, "channels=9 must be an even number of at least 4 with two_stream"),
+        ({"two_stream": True, "channels": (2,)}, "choose 4 for example"),
+        ({"two_stream": True, "timesteps": 2, "depth": 255}, "depth=255 gives a cell 128 blocks"),
+        ({"invert_blocks": True}, "add two_stream=True"),
         ({"drop_path_rate": -0.1}, "drop_path_rate=-0.1"),
         ({"drop_rate": "much"}, "drop_rate='much'"),
     ],

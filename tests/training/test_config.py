@@ -33,6 +33,7 @@ OTHER = {
     "channels": (4, 4, 8, 12),
     "kernel_size": 5,
     "depth": 2,
+    "two_stream": True,
     "input_encoding": "grouped",
     "fusion": False,
     "residual_scale": False,
@@ -72,8 +73,8 @@ OF_OTHERS = {
 }
 """Fields that matter only together with others: another value, and these others."""
 ELSEWHERE = {
-    "cache", "channels_last", "checkpoint_minutes", "compile", "data", "device", "keep_checkpoints", "memory",
-    "sensor_size", "skip_bad_images", "split_by", "stem_sharing", "val_split", "weights", "workers",
+    "cache", "channels_last", "checkpoint_minutes", "compile", "data", "device", "invert_blocks", "keep_checkpoints",
+    "memory", "sensor_size", "skip_bad_images", "split_by", "stem_sharing", "val_split", "weights", "workers",
 }  # fmt: skip
 """They decide on what, from what, where and how training runs, and have tests elsewhere."""
 

@@ -33,7 +33,7 @@ class Layer:
     level: int | None
     """Level of the grid, counted from 0."""
     block: int | None
-    """Block of the cell, counted from 0; None in its fusion."""
+    """Block of the cell, counted from 0, with two streams its branch; None in its fusion."""
     name: str
     """Its kind, and which one where there are several; in other networks than T-RevSNN, the name of its module."""
     macs: int

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trevsnn.analysis.wiring import Wiring
-from trevsnn.layers import BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, Stem
+from trevsnn.layers import BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, SpikingBranch, Stem
 from trevsnn.models import SpikingNetwork, TRevSNN
 
 
@@ -129,9 +129,11 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
             handle.remove()
 
 
+_OF_BRANCHES = {"depthwise": "dw1", "pointwise": "pw1"}
 _NAMES: dict[type[nn.Module], dict[str, str]] = {
     Stem: {"conv1": "stem 1", "conv2": "stem 2"},
-    SpikingBlock: {"depthwise": "dw1", "pointwise": "pw1"},
+    SpikingBlock: _OF_BRANCHES,
+    SpikingBranch: _OF_BRANCHES,
     BlockTail: {"pointwise": "pw2", "depthwise": "dw2"},
     Fusion: {"down": "fusion down", "up": "fusion up"},
     SpikeHead: {"linear1": "head 1", "linear2": "head 2"},

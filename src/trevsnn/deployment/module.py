@@ -10,11 +10,14 @@ from trevsnn.deployment.plan import (
     INPUT,
     OUTPUT,
     Add,
+    Concatenate,
     Convolve,
     Crop,
     Double,
     Flatten,
     Frame,
+    Grid,
+    Half,
     Leak,
     Operation,
     Plan,
@@ -23,6 +26,7 @@ from trevsnn.deployment.plan import (
     StepMean,
     Surround,
 )
+from trevsnn.layers.two_stream import LIMIT, STEP
 from trevsnn.neurons import THRESHOLD
 
 
@@ -76,6 +80,12 @@ class PlanModule(nn.Module):
                 return (x >= THRESHOLD).to(x.dtype)
             case Add():
                 return x + inputs[1]
+            case Grid():
+                return ((x / STEP).round() * STEP).clamp(-LIMIT, LIMIT)
+            case Half(last=last):
+                return x.chunk(2, dim=1)[last]
+            case Concatenate():
+                return torch.cat(inputs, dim=1)
             case Double():
                 return interpolate(x, scale_factor=2.0, mode="nearest")
             case Crop(rows=rows, columns=columns):

@@ -29,6 +29,7 @@ from trevsnn.deployment.plan import (
     Double,
     Flatten,
     Frame,
+    Grid,
     Leak,
     Operation,
     Plan,
@@ -59,6 +60,10 @@ def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
         raise ValueError(
             f"NIR has no up-sampling node, which {shortened(missing)} would be: feedback from a level of lower "
             "resolution; export a network of timesteps=1 or of two levels, or to another format"
+        )
+    if any(isinstance(operation, Grid) for operation in plan.operations):
+        raise ValueError(
+            "NIR has no node that rounds, as a network with two_stream=True does; export it to another format"
         )
     nodes: dict[str, nir.NIRNode] = {}
     edges: list[tuple[str, str]] = []

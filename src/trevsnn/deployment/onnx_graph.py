@@ -22,11 +22,14 @@ from trevsnn.deployment.plan import (
     INPUT,
     OUTPUT,
     Add,
+    Concatenate,
     Convolve,
     Crop,
     Double,
     Flatten,
     Frame,
+    Grid,
+    Half,
     Leak,
     Operation,
     Plan,
@@ -35,6 +38,7 @@ from trevsnn.deployment.plan import (
     StepMean,
     Surround,
 )
+from trevsnn.layers.two_stream import LIMIT, STEP
 from trevsnn.neurons import THRESHOLD
 
 OLDEST_OPSET = 13
@@ -80,14 +84,20 @@ class OnnxGraph:
                 self._spikes(operation.input, name)
             case Add():
                 self.node("Add", inputs, name)
+            case Grid():
+                self._grid(operation.input, name)
+            case Half(last=last, shape=(channels, *_)):
+                bounds = [[channels * last], [channels * (1 + last)], [1]]
+                self.node("Slice", [*inputs, *self._bounds(name, bounds)], name)
+            case Concatenate():
+                self.node("Concat", inputs, name, axis=1)
             case Double():
                 scales = self.constant("double", np.array([1, 1, 2, 2], np.float32))
                 nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
                 self.node("Resize", [*inputs, "", scales], name, **nearest)
             case Crop(rows=rows, columns=columns):
                 bounds = [[rows.start, columns.start], [rows.stop, columns.stop], [2, 3]]
-                parts = zip(("starts", "ends", "axes"), bounds, strict=True)
-                self.node("Slice", [*inputs, *(self.constant(f"{name}_{p}", np.array(b)) for p, b in parts)], name)
+                self.node("Slice", [*inputs, *self._bounds(name, bounds)], name)
             case Surround(padding=(top, left, bottom, right)):
                 pads = self.constant(f"{name}_pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
                 self.node("Pad", [*inputs, pads], name)
@@ -106,6 +116,20 @@ class OnnxGraph:
         weight = self.constant(f"{conv.parameters}_weight", conv.weight)
         bias = self.constant(f"{conv.parameters}_bias", conv.bias)
         self.node("Conv", [conv.input, weight, bias], conv.name, **convolution_attributes(conv))
+
+    def _bounds(self, name: str, bounds: Sequence[Sequence[int]]) -> list[str]:
+        parts = zip(("starts", "ends", "axes"), bounds, strict=True)
+        return [self.constant(f"{name}_{part}", np.array(values)) for part, values in parts]
+
+    def _grid(self, x: str, name: str) -> None:
+        steps, step = (
+            self.constant(f"grid_{what}", np.array(value, np.float32))
+            for what, value in (("steps", 1 / STEP), ("step", STEP))
+        )
+        limits = [self.constant(f"grid_{sign}", np.array(sign * LIMIT, np.float32)) for sign in (-1, 1)]
+        units = self.node("Mul", [x, steps], f"{name}_units")
+        whole = self.node("Round", [units], f"{name}_whole")
+        self.node("Clip", [self.node("Mul", [whole, step], f"{name}_unlimited"), *limits], name)
 
     def _spikes(self, membrane: str, name: str) -> None:
         if self.spike_op == "hard-sigmoid":

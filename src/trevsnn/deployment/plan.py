@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trevsnn.layers import FoldedStem, Fusion, SpikingBlock, Stem
+from trevsnn.layers import FoldedStem, Fusion, SpikingBlock, SpikingBranch, Stem, TwoStreams
 from trevsnn.models.network import Cell, TRevSNN
 
 INPUT = "input"
@@ -65,6 +65,23 @@ class Spikes(Operation):
 @dataclass(frozen=True, kw_only=True)
 class Add(Operation):
     """Sum of two tensors of one shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Operation):
+    """Input rounded to multiples of `layers.two_stream.STEP`, at most `LIMIT` in size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Half(Operation):
+    """The first or the last half of the channels."""
+
+    last: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concatenate(Operation):
+    """The channels of all inputs, one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +203,8 @@ class _Writer:
             cells: list[Any] = list(row)  # type: ignore[arg-type]
             for level, cell in enumerate(cells):
                 _check_kind(cell, Cell, f"the cell of step {t}, level {level}")
-                for part, kind in ((cell.fusion, Fusion), *((block, SpikingBlock) for block in cell.blocks)):
+                block_kind = SpikingBranch if self.model.config.two_stream else SpikingBlock
+                for part, kind in ((cell.fusion, Fusion), *((block, block_kind) for block in cell.blocks)):
                     _check_kind(part, kind, f"a part of the cell of step {t}, level {level}")
             yield cells
 
@@ -206,9 +224,25 @@ class _Writer:
             if self.shapes[up] != self.shapes[x]:
                 up = self._enlarged(name, up, *self.shapes[x][1:])
             x = self._sum(f"{name}_fused", x, up)
+        if isinstance(cell.blocks, TwoStreams):
+            return self._two_streams(name, cell.blocks, x)
         for i, block in enumerate(cell.blocks):
-            x = self._block(f"{name}_block{i}", block, x)  # type: ignore[arg-type]
+            x = self._sum(f"{name}_block{i}", x, self._branch(f"{name}_block{i}", block, x))  # type: ignore[arg-type]
         return x
+
+    def _two_streams(self, name: str, branches: TwoStreams, x: str) -> str:
+        if not branches:
+            return x
+        channels, height, width = self.shapes[x]
+        halves = [
+            self._add(Half, f"{name}_half{i}", x, shape=(channels // 2, height, width), last=bool(i)) for i in (0, 1)
+        ]
+        streams = [self._add(Grid, f"{half}_rounded", half) for half in halves]
+        for i, branch in enumerate(branches):
+            part = self._branch(f"{name}_block{i}", branch, streams[1 - i % 2])  # type: ignore[arg-type]
+            part = self._add(Grid, f"{part}_rounded", part)
+            streams[i % 2] = self._sum(f"{name}_block{i}", streams[i % 2], part)
+        return self._add(Concatenate, f"{name}_joined", *streams, shape=self.shapes[x])
 
     def _enlarged(self, name: str, up: str, height: int, width: int) -> str:
         """Nearest up-sampling to a size of which up has half, rounded up: what doubling makes too much is the last row
@@ -230,15 +264,14 @@ class _Writer:
             below = self._stem(f"{name}_stem", self.model.stem, INPUT, group)
         return self._convolve(f"{name}_down", down, below)
 
-    def _block(self, name: str, block: SpikingBlock, x: str) -> str:
-        """`x + dw2(pw2(spike(pw1(dw1(spike(x))))))`; gamma is folded."""
+    def _branch(self, name: str, block: SpikingBranch, x: str) -> str:
+        """`dw2(pw2(spike(pw1(dw1(spike(x))))))`; gamma is folded."""
         branch = self._add(Spikes, f"{name}_spikes", x)
         branch = self._convolve(f"{name}_spread", block.depthwise, branch)
         branch = self._convolve(f"{name}_expand", block.pointwise, branch)
         branch = self._add(Spikes, f"{name}_wide_spikes", branch)
         branch = self._convolve(f"{name}_reduce", block.tail.pointwise, branch)
-        branch = self._convolve(f"{name}_branch", block.tail.depthwise, branch)
-        return self._sum(name, x, branch)
+        return self._convolve(f"{name}_branch", block.tail.depthwise, branch)
 
     def _stem(self, name: str, stem: nn.Module, image: str, channels: slice = slice(None)) -> str:
         """The stem, or these channels of its output."""

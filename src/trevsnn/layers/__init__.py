@@ -1,11 +1,12 @@
 """Building blocks of the T-RevSNN family: stem, fusion, spiking block, heads."""
 
-from trevsnn.layers.block import BlockTail, SpikingBlock
+from trevsnn.layers.block import BlockTail, SpikingBlock, SpikingBranch
 from trevsnn.layers.convolution import Convolution, StandardisedConvolution
 from trevsnn.layers.fusion import ConvNorm, Fusion
 from trevsnn.layers.head import AuxiliaryHead, SpikeHead
 from trevsnn.layers.ms_block import MembraneShortcutBlock
 from trevsnn.layers.stem import FoldedStem, Stem
+from trevsnn.layers.two_stream import TwoStreams
 
 __all__ = [
     "AuxiliaryHead",
@@ -17,6 +18,8 @@ __all__ = [
     "MembraneShortcutBlock",
     "SpikeHead",
     "SpikingBlock",
+    "SpikingBranch",
     "StandardisedConvolution",
     "Stem",
+    "TwoStreams",
 ]

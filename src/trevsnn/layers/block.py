@@ -38,15 +38,15 @@ class BlockTail(nn.Module):
         return self.depthwise(self.pointwise(x, *weights[:2]), *weights[2:])
 
 
-class SpikingBlock(nn.Module):
-    """One residual unit, (N, C, H, W) -> (N, C, H, W).
+class SpikingBranch(nn.Module):
+    """`gamma * dw2(pw2(spike(pw1(dw1(spike(x))))))`, (N, C, H, W) -> (N, C, H, W): what a residual unit adds.
 
     Args:
         channels: C.
         kernel_size: k of the depth-wise convolutions, odd.
-        shared_tail: the second half, shared with other blocks; None for one of its own.
-        drop_path: probability of dropping the residual branch of a sample in training.
-        residual_scale: learn gamma; a block with a shared tail has none in any case.
+        shared_tail: the second half, shared with other branches; None for one of its own.
+        drop_path: probability of dropping the branch of a sample in training.
+        residual_scale: learn gamma; a branch with a shared tail has none in any case.
     """
 
     WEIGHTS = 8  # how many `weights` returns
@@ -76,15 +76,22 @@ class SpikingBlock(nn.Module):
         return *others, weight * self.gamma.reshape(-1, 1, 1, 1), bias * self.gamma
 
     def branch_scale(self, x: Tensor) -> Tensor | None:
-        """What the residual branch of each sample of x is multiplied with, (N, 1, 1, 1); None for 1."""
+        """What the branch of each sample of x is multiplied with, (N, 1, 1, 1); None for 1."""
         if not self.training or isinstance(self.drop_path, nn.Identity):
             return None
         return self.drop_path(x.new_ones(len(x), *[1] * (x.dim() - 1)))
 
     def forward(self, x: Tensor, weights: Sequence[Tensor] = (), scale: Tensor | None = None) -> Tensor:
-        """Args: what `weights` and `branch_scale` return; without weights, the block calls them itself."""
+        """Args: what `weights` and `branch_scale` return; without weights, the branch calls them itself."""
         if not weights:
             weights, scale = self.weights(), self.branch_scale(x)
         u = cheap(self.depthwise, spike(x), *weights[:2])
         branch = self.tail(spike(self.pointwise(u, *weights[2:4])), *weights[4:])
-        return x + (branch if scale is None else branch * scale)
+        return branch if scale is None else branch * scale
+
+
+class SpikingBlock(SpikingBranch):
+    """One residual unit: x and what its branch adds."""
+
+    def forward(self, x: Tensor, weights: Sequence[Tensor] = (), scale: Tensor | None = None) -> Tensor:
+        return x + super().forward(x, weights, scale)

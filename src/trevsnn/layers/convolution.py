@@ -28,8 +28,10 @@ class Convolution(nn.Conv2d):
             weight, bias = self.weights()
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-            # autocast would do it too, but keep the result for the backward pass
-            weight = cheap(partial(torch.Tensor.to, dtype=torch.get_autocast_dtype(device)), weight)
+            # autocast would do it too, but keep the results for the backward pass
+            dtype = torch.get_autocast_dtype(device)
+            cast = partial(torch.Tensor.to, dtype=dtype)
+            x, weight = x if x.dtype == dtype else cheap(cast, x), cheap(cast, weight)
         return self._conv_forward(x, weight, bias)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from trevsnn.checks import is_whole
+from trevsnn.layers.two_stream import MOST_BLOCKS
 from trevsnn.reversible import Memory, check_memory
 
 InputEncoding = Literal["shared", "grouped"]
@@ -73,6 +74,12 @@ class NetworkConfig(BaseConfig):
     depth: int | None = None
     """Blocks per level, summed over the subnetworks; with a fixed depth the cost of inference does not grow
     with the timesteps. None for two per subnetwork, the published networks."""
+    two_stream: bool = False
+    """Blocks have two streams of half the channels, to each of which a branch of the other is added, and can be
+    inverted exactly (see `trevsnn.layers.two_stream`)."""
+    invert_blocks: bool = False
+    """With two_stream: the backward pass computes the inputs of blocks from their outputs, so that a cell keeps nothing
+    per block, in every memory setting; the gradients are the same."""
     input_encoding: InputEncoding = "shared"
     """"shared": every step receives the stem's whole output; "grouped": the stem's channels are split into T
     groups, one per step (timesteps must divide the first entry of channels)."""
@@ -109,6 +116,8 @@ class NetworkConfig(BaseConfig):
         if self.input_encoding not in get_args(InputEncoding):
             raise ValueError(f"input_encoding={self.input_encoding!r} must be 'shared' or 'grouped'")
         self._check_switches("fusion", "residual_scale", "learn_decay", "aux_heads", "stem_sharing")
+        self._check_switches("two_stream", "invert_blocks")
+        self._check_streams()
         if self.frames and self.input_encoding == "grouped":
             raise ValueError("input_encoding='grouped' is for images; leave it out with frames=True")
         if not (self.frames or self.stem_sharing):
@@ -124,6 +133,23 @@ class NetworkConfig(BaseConfig):
             rate = getattr(self, name)
             if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
                 raise ValueError(f"{name}={rate!r} must be at least 0 and less than 1")
+
+    def _check_streams(self) -> None:
+        if self.invert_blocks and not self.two_stream:
+            raise ValueError("invert_blocks=True is for blocks of two streams; add two_stream=True")
+        if not self.two_stream:
+            return
+        for channels in self.channels:
+            if channels % 2 or channels < 4:
+                raise ValueError(
+                    f"channels={channels} must be an even number of at least 4 with two_stream=True, which has half of "
+                    f"them in each stream; choose {max(4, channels + 1)} for example"
+                )
+        if max(self.blocks_per_cell) > MOST_BLOCKS:
+            raise ValueError(
+                f"depth={self.depth} gives a cell {max(self.blocks_per_cell)} blocks, more than two_stream=True can "
+                f"invert; use at most {MOST_BLOCKS * self.timesteps}"
+            )
 
     @property
     def blocks_per_cell(self) -> list[int]:

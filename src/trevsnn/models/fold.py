@@ -20,7 +20,7 @@ from trevsnn.layers import (
     Convolution,
     FoldedStem,
     SpikeHead,
-    SpikingBlock,
+    SpikingBranch,
     StandardisedConvolution,
     Stem,
 )
@@ -56,7 +56,7 @@ def fold(model: "TRevSNN", *, merge_stem: bool = True) -> "TRevSNN":
     if isinstance(folded.head, SpikeHead):
         folded.head = nn.Sequential(_merge_linear(folded.head.linear1, folded.head.linear2), nn.Flatten(1))
     for module in folded.modules():
-        if isinstance(module, SpikingBlock) and module.gamma is not None:
+        if isinstance(module, SpikingBranch) and module.gamma is not None:
             last = module.tail.depthwise
             last.weight = nn.Parameter((last.weight * module.gamma.reshape(-1, 1, 1, 1)).detach())
             assert last.bias is not None, "see layers.block.depthwise"

@@ -27,8 +27,10 @@ from trevsnn.layers import (
     Fusion,
     SpikeHead,
     SpikingBlock,
+    SpikingBranch,
     StandardisedConvolution,
     Stem,
+    TwoStreams,
 )
 from trevsnn.layers.stem import STRIDE
 from trevsnn.models.base import SpikingNetwork
@@ -49,15 +51,15 @@ class Cell(nn.Module):
     Fusion has batch statistics; the blocks treat every sample by itself and run in slices of the batch.
     """
 
-    def __init__(self, fusion: Fusion, blocks: Sequence[SpikingBlock], slices: int):
+    def __init__(self, fusion: Fusion, blocks: nn.ModuleList, slices: int):
         super().__init__()
         self.fusion = fusion
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = blocks
         self.slices = slices
 
     def forward(self, below: Tensor, above: Tensor | None = None) -> Sliced:
         down, up = self.fusion(below, above)
-        blocks: Iterable[SpikingBlock] = self.blocks  # type: ignore[assignment]
+        blocks: Iterable[SpikingBranch] = self.blocks  # type: ignore[assignment]
         scales = [block.branch_scale(down) for block in blocks]
         weights = [weight for block in blocks for weight in block.weights()]
         size = max(math.ceil(len(down) / self.slices), math.ceil(MIN_SLICE / down[:1].numel()))
@@ -67,8 +69,10 @@ class Cell(nn.Module):
         down, up, *scales = samples
         assert down is not None, "as forward gives it"
         x, weights = Fusion.join(down, up), iter(shared)
+        if isinstance(self.blocks, TwoStreams):
+            return self.blocks(x, shared, scales)
         for block, scale in zip(self.blocks, scales, strict=True):
-            x = block(x, list(islice(weights, SpikingBlock.WEIGHTS)), scale)
+            x = block(x, list(islice(weights, SpikingBranch.WEIGHTS)), scale)
         return x
 
 
@@ -282,33 +286,37 @@ class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="ap
 
 
 def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
-    """cells[t][l]. Even blocks of a cell are their own; odd ones share their tail with all subnetworks."""
-    most = max(config.blocks_per_cell)
+    """cells[t][l]. Even blocks of a cell are their own; odd ones share their tail with all subnetworks.
+
+    The two branches of a block with two streams have a tail each.
+    """
+    most, parts = max(config.blocks_per_cell), 2 if config.two_stream else 1
     stems = _build_stems(config) if config.frames else [nn.Identity()] * config.timesteps
-    tails = [[BlockTail(channels, config.kernel_size) for _ in range(most // 2)] for channels in config.channels]
+    tails = [
+        [[BlockTail(channels // parts, config.kernel_size) for _ in range(parts)] for _ in range(most // 2)]
+        for channels in config.channels
+    ]
     cells = []
     for t, blocks in enumerate(config.blocks_per_cell):
         row = []
-        for level, channels in enumerate(config.channels):
-            rates = [config.drop_path_rate * (i + 1) / blocks for i in range(blocks)]
-            row.append(
-                Cell(
-                    _build_fusion(config, t, level, stems[t]),
-                    [
-                        SpikingBlock(
-                            channels,
-                            config.kernel_size,
-                            shared_tail=tails[level][i // 2] if i % 2 else None,
-                            drop_path=rates[i],
-                            residual_scale=config.residual_scale,
-                        )
-                        for i in range(blocks)
-                    ],
-                    config.slices,
-                )
-            )
+        for level in range(len(config.channels)):
+            shared = [tails[level][i // 2] if i % 2 else [None] * parts for i in range(blocks)]
+            fusion = _build_fusion(config, t, level, stems[t])
+            row.append(Cell(fusion, _build_blocks(config, config.channels[level], shared), config.slices))
         cells.append(row)
     return cells
+
+
+def _build_blocks(config: NetworkConfig, channels: int, shared: Sequence[Sequence[BlockTail | None]]) -> nn.ModuleList:
+    """The blocks of a cell; `shared` has for each its tail that subnetworks share, or None, two with two streams."""
+    rates = [config.drop_path_rate * (i + 1) / len(shared) for i in range(len(shared))]
+    kind, width = (SpikingBranch, channels // 2) if config.two_stream else (SpikingBlock, channels)
+    blocks = [
+        kind(width, config.kernel_size, tail, rate, config.residual_scale)
+        for tails, rate in zip(shared, rates, strict=True)
+        for tail in tails
+    ]
+    return TwoStreams(blocks, config.invert_blocks) if config.two_stream else nn.ModuleList(blocks)
 
 
 def _build_stems(config: NetworkConfig) -> list[Stem]:

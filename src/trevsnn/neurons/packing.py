@@ -44,8 +44,8 @@ _recipes: ContextVar[_Recipes | None] = ContextVar("recipes", default=None)
 
 
 def packing() -> bool:
-    """Whether a `packed_activations()` is active."""
-    return _recipes.get() is not None
+    """Whether a `packed_activations()` is active and operators keep anything."""
+    return _recipes.get() is not None and torch.is_grad_enabled()
 
 
 @contextmanager

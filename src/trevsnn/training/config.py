@@ -95,6 +95,11 @@ class TrainConfig(Augmentation):
     """Size of the depth-wise kernels (pixels, odd); by default the model's own."""
     depth: Whole | None = None
     """Blocks per level, summed over the subnetworks; 2 per time step by default."""
+    two_stream: bool | None = None
+    """Blocks with two streams of half the channels, which can be inverted exactly; off by default."""
+    invert_blocks: bool | None = None
+    """With two_stream: compute the inputs of blocks from their outputs in the backward pass, so that nothing is kept of
+    each; off by default. The gradients are the same."""
     stem_sharing: bool | None = None
     """For clips: one stem for all steps (default), or one for each."""
     input_encoding: InputEncoding | None = None
