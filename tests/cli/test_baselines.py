@@ -1,11 +1,13 @@
 """A network of SpikingJelly through the commands."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from trevsnn.cli import main
+from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models.baselines import spikingjelly_is_installed
 
 pytestmark = pytest.mark.skipif(not spikingjelly_is_installed(), reason="SpikingJelly is not installed")
@@ -53,10 +55,32 @@ def test_its_gradients_are_studied(trevsnn, run, tmp_path):
     assert files["plot"].read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_a_run_gradients_are_studied_of_runs_of_its_own(trevsnn, tmp_path, monkeypatch):
+    digits = load_dataset("digits")
+    few = replace(
+        digits,
+        train=PixelSamples(digits.train.pixels[:64], digits.train.labels[:64]),
+        test=PixelSamples(digits.test.pixels[:8], digits.test.labels[:8]),
+    )
+    monkeypatch.setattr("trevsnn.cli.gradients.load_dataset", lambda _: few)
+    monkeypatch.setattr("trevsnn.cli.gradients.EPOCHS", 2)
+    monkeypatch.setattr("trevsnn.cli.gradients.SEEDS", (0, 1))
+    command = ["gradients", "--images", 16, "--output", tmp_path / "own", "--json", tmp_path / "study.json"]
+    code, text, error = trevsnn(*command)
+    assert code == 0, error
+    assert "trained before" not in text
+    folders = [str(tmp_path / "own" / "ms_resnet_digits" / f"seed-{seed}") for seed in (0, 1)]
+    assert list(dict.fromkeys(row["run"] for row in json.loads((tmp_path / "study.json").read_text()))) == folders
+    code, again, error = trevsnn(*command)
+    assert code == 0, error
+    assert again.count("trained before") == 2
+    assert again.splitlines()[-3:] == text.splitlines()[-3:]
+
+
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["gradients"], "runs=() names none; train one first: trevsnn train digits --model ms_resnet_digits"),
+        (["gradients", "--images", "1"], "images=1 must be at least 2"),
         (["gradients", "RUN", "--images", "1"], "images=1 must be at least 2"),
         (["gradients", "RUN", "DIGITS"], "timesteps=1: a network of one step has no temporal gradient"),
         (["export", "RUN", "--to", "onnx"], "export is for T-RevSNNs; ms_resnet_digits is of another family"),

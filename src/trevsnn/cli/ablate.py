@@ -1,7 +1,8 @@
 """`trevsnn ablate`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -83,14 +84,11 @@ def ablate(
         console.print(f"question {question} is left out: {why}", soft_wrap=True)
     machine = ", ".join(f"{k} {v}" for k, v in describe(choose_device(settings.device)).items() if v is not None)
     rows = []
-    try:
+    with the_same_command_goes_on():
         for _ in runs.train(console):
             rows = table_rows(runs)
             write_text(output / "ablation.md", markdown_page(runs, rows, machine))
             write_json(rows, output / "ablation.json")
-    except (KeyboardInterrupt, StoppedError) as stop:
-        stop.args = ("the same command goes on",)
-        raise
     write_json(rows, json)
     show_table([in_words(row) for row in rows], COLUMNS)
     console.print(f"table  {output / 'ablation.md'}", soft_wrap=True)
@@ -98,6 +96,16 @@ def ablate(
         raise NonFiniteError(
             f"{len(runs.failures)} of {len(runs.runs)} runs diverged; {output / 'ablation.md'} says how"
         )
+
+
+@contextmanager
+def the_same_command_goes_on() -> Iterator[None]:
+    """Let an interruption say so."""
+    try:
+        yield
+    except (KeyboardInterrupt, StoppedError) as stop:
+        stop.args = ("the same command goes on",)
+        raise
 
 
 def _own_questions(vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:

@@ -11,14 +11,20 @@ from cyclopts import Parameter
 from rich.progress import track
 
 from trevsnn.analysis.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
+from trevsnn.cli.ablate import the_same_command_goes_on
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import Trained, load_data, load_trained
-from trevsnn.data import BadImages, default_workers, evaluation_batches
+from trevsnn.data import BadImages, default_workers, evaluation_batches, load_dataset
 from trevsnn.data.loading import readable
 from trevsnn.data.splitting import Subset
-from trevsnn.training import choose_device
-from trevsnn.training.config import Device, Whole
+from trevsnn.training import Learner, NonFiniteError, TrainConfig, choose_device
+from trevsnn.training.ablation import Ablation, AblationRuns, variant_of
+from trevsnn.training.config import Device, Whole, parse_config
 from trevsnn.training.learner import training_loss
+from trevsnn.training.recipes import read_recipe
+
+DATASET, MODEL, EPOCHS, SEEDS = "digits", "ms_resnet_digits", 8, (0, 1, 2)
+"""What is trained where no run is given."""
 
 
 def gradients(
@@ -30,6 +36,7 @@ def gradients(
     skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     device: Device = "auto",
+    output: Path = Path("runs/gradients"),
     plot: Path | None = None,
     json: JsonFile = None,
 ) -> None:
@@ -37,6 +44,9 @@ def gradients(
 
     The figures are cosine similarities, means over batches of training images, with the lowest and the highest run
     where there are several. "spatial" is the gradient of a layer's output, "weight" that of its weight.
+
+    Without a run, an ordinary network (ms_resnet_digits) is trained on digits first, 8 epochs with each of three seeds;
+    the same command goes on where it was stopped, and trains nothing twice.
 
     Args:
         runs: Run folders, or weights files from them: several of one network, of several seeds for example.
@@ -47,15 +57,15 @@ def gradients(
         skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
         workers: Processes that read images; by default one per CPU core, at most 8.
         device: Where to compute; auto takes CUDA where there is a GPU.
+        output: Folder for the runs of digits, where no run is given.
         plot: Also draw the spatial similarities to this PNG file.
         json: Also write the table to this file, a row per run and layer.
     """
     check_json(json)
     check_file(plot, "plot file")
-    if not runs:
-        raise ValueError("runs=() names none; train one first: trevsnn train digits --model ms_resnet_digits")
     if images < 2:
         raise ValueError(f"images={images} must be at least 2")
+    runs = runs or _trained_on_digits(output, device)
     everything = [load_trained(run, choose_device(device)) for run in runs]
     for trained in everything:
         cuts_of(trained.model)
@@ -82,6 +92,21 @@ def gradients(
         first = everything[0]
         title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {images} images"
         plot_gradients(layers, by_cut, title, plot)
+
+
+def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:
+    data = load_dataset(DATASET)
+    _, settings = parse_config(read_recipe(DATASET), DATASET)
+    config = TrainConfig(**{**settings, "model": MODEL, "epochs": EPOCHS, "device": device})
+    network = variant_of(MODEL, Learner(config, data))
+    runs = AblationRuns(Ablation(base=network, questions={}, left_out={}), data, output, SEEDS)
+    runs.check()
+    with the_same_command_goes_on():
+        for _ in runs.train(plain_console()):
+            pass
+    if runs.failures:
+        raise NonFiniteError(f"of {len(SEEDS)} runs diverged {len(runs.failures)}: {', '.join(runs.failures.values())}")
+    return tuple(runs.folder(network, seed).path for seed in SEEDS)
 
 
 def _study(

@@ -74,7 +74,7 @@ def plan_ablation(
         ValueError: for settings that cannot work, or when no question is left.
     """
     learner, asked, left_out = Learner(base, dataset), {}, {}
-    reference = _variant("base", learner)
+    reference = variant_of("base", learner)
     for field, values in questions.items():
         own = _own_value(learner, field)
         asked[field] = {}
@@ -84,7 +84,7 @@ def plan_ablation(
                 asked[field][text] = reference
                 if value != own:
                     name = f"{field}-{quote(text.replace(' ', '-'), safe='')}"
-                    asked[field][text] = _variant(name, Learner(_changed(base, learner, field, value), dataset))
+                    asked[field][text] = variant_of(name, Learner(_changed(base, learner, field, value), dataset))
         except ValueError as error:
             if not optional:
                 raise ValueError(f"question {field}: {error}") from error
@@ -95,7 +95,8 @@ def plan_ablation(
     return Ablation(base=reference, questions=asked, left_out=left_out)
 
 
-def _variant(name: str, learner: Learner) -> Variant:
+def variant_of(name: str, learner: Learner) -> Variant:
+    """The network that a learner trains, by this name."""
     parameters = sum(p.numel() for p in learner.model.parameters() if p.requires_grad)
     return Variant(name=name, config=learner.config, parameters=parameters)
 
