@@ -108,6 +108,9 @@ class NetworkConfig(BaseConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_numbers("channels", "level")
+        if self.num_classes == 1 or min(self.channels) == 1:
+            name = "num_classes" if self.num_classes == 1 else "channels"
+            raise ValueError(f"{name}={getattr(self, name)!r}: 1 is too few to standardise weights over; use 2 or more")
         check_count("kernel_size", self.kernel_size, 1)
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={self.kernel_size} must be odd, {self.kernel_size + 1} for example")
@@ -122,10 +125,12 @@ class NetworkConfig(BaseConfig):
             raise ValueError("input_encoding='grouped' is for images; leave it out with frames=True")
         if not (self.frames or self.stem_sharing):
             raise ValueError("stem_sharing=False is for clips; add frames=True")
-        if self.input_encoding == "grouped" and self.channels[0] % self.timesteps:
+        group, rest = divmod(self.channels[0], self.timesteps)
+        if self.input_encoding == "grouped" and (rest or group < 2):
             raise ValueError(
                 f"input_encoding='grouped' splits the first entry of channels, {self.channels[0]}, into "
-                f"timesteps={self.timesteps} equal groups; choose a multiple of {self.timesteps}"
+                f"timesteps={self.timesteps} equal groups of at least 2; choose a multiple of {self.timesteps}, at least "
+                f"{2 * self.timesteps}"
             )
         check_memory(self.memory)
         check_count("slices", self.slices, 1)
