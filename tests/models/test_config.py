@@ -105,7 +105,7 @@ def test_a_fixed_depth_costs_the_same_for_any_number_of_steps():
         ({"depth": 0}, "depth=0"),
         ({"input_encoding": "split"}, "input_encoding='split' must be 'shared' or 'grouped'"),
         ({"input_encoding": "grouped", "timesteps": 3}, "choose a multiple of 3"),
-        ({"input_encoding": "grouped", "channels": (4, 8)}, "choose a multiple of 4, at least 8"),
+        ({"input_encoding": "grouped", "channels": (4, 8)}, "choose a multiple of 4, 8 or more"),
         ({"channels": (1, 8)}, "channels=(1, 8): 1 is too few to standardise weights over; use 2 or more"),
         ({"num_classes": 1}, "num_classes=1: 1 is too few"),
         ({"aux_heads": "no"}, "aux_heads='no' must be True or False"),

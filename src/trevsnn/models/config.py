@@ -129,8 +129,8 @@ class NetworkConfig(BaseConfig):
         if self.input_encoding == "grouped" and (rest or group < 2):
             raise ValueError(
                 f"input_encoding='grouped' splits the first entry of channels, {self.channels[0]}, into "
-                f"timesteps={self.timesteps} equal groups of at least 2; choose a multiple of {self.timesteps}, at least "
-                f"{2 * self.timesteps}"
+                f"timesteps={self.timesteps} equal groups of at least 2; choose a multiple of {self.timesteps}, "
+                f"{2 * self.timesteps} or more"
             )
         check_memory(self.memory)
         check_count("slices", self.slices, 1)
