@@ -11,6 +11,7 @@ import torch
 import trevsnn as package
 from trevsnn import create_model
 from trevsnn.cli import predict as predict_module
+from trevsnn.cli.app import app
 from trevsnn.cli.memory import parse_bytes
 from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models import load_weights
@@ -22,21 +23,13 @@ def test_version_and_help(trevsnn):
     assert trevsnn("--version")[:2] == (0, package.__version__ + "\n")
     code, text, _ = trevsnn("--help")
     assert code == 0
-    for command in [
-        "train",
-        "ablate",
-        "eval",
-        "predict",
-        "show",
-        "recipes",
-        "models",
-        "memory",
-        "energy",
-        "report",
-        "convert",
-        "export",
-    ]:
-        assert re.search(rf"│ {command} ", text)
+    commands = re.findall(r"^│ (\w+) ", text, re.MULTILINE)
+    assert {command for command in app if not command.startswith("-")} == set(commands)
+
+
+def test_readme_has_every_command(pytestconfig):
+    readme = (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
+    assert [command for command in app if f"`trevsnn {command}" not in readme and not command.startswith("-")] == []
 
 
 def test_help_of_train_shows_every_option_with_its_default(trevsnn):

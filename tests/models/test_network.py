@@ -11,6 +11,7 @@ from torch import nn
 from trevsnn import create_model, intermediate_supervision_loss, list_models
 from trevsnn.analysis.memory import peak_bytes
 from trevsnn.models import save_weights
+from trevsnn.models.baselines import BASELINES
 from trevsnn.reversible import Memory
 
 
@@ -52,13 +53,18 @@ def test_all_memory_settings_are_bit_identical(build, options, training, images,
         assert_same_gradients(actual, expected, decays)
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name.startswith("trevsnn_")])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, {}) for name in list_models() if name not in BASELINES]
+    + [("trevsnn_digits", {"two_stream": True, "invert_blocks": invert}) for invert in (False, True)],
+    ids=str,
+)
 @pytest.mark.slow
-def test_every_named_network_is_bit_identical_in_all_memory_settings(name):
+def test_every_named_network_is_bit_identical_in_all_memory_settings(name, options):
     found = {}
     for memory in get_args(Memory):
         torch.manual_seed(0)
-        model = create_model(name, memory=memory, num_classes=10)
+        model = create_model(name, memory=memory, num_classes=10, **options)
         x = torch.randn(model.config.input_shape(2, 64, 64)).requires_grad_()
         intermediate_supervision_loss(model(x), torch.tensor([0, 1]), 0.1).backward()
         found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}

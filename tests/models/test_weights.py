@@ -5,7 +5,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trevsnn import create_model
-from trevsnn.models import WeightsInfo, load_weights, read_weights_info, save_weights, weights_info
+from trevsnn.models import (
+    ReversibleMSResNet,
+    TRevSNN,
+    WeightsInfo,
+    load_weights,
+    read_weights_info,
+    save_weights,
+    weights_info,
+)
 
 OPTIONS = {"channels": (4, 4, 8, 8), "timesteps": 2, "num_classes": 10}
 
@@ -28,6 +36,22 @@ def test_weights_and_description_come_back(saved):
     assert not loaded.training
     images = torch.randn(2, 1, 32, 32)
     assert torch.equal(loaded(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        TRevSNN(channels=(4, 6), timesteps=2, num_classes=3),
+        ReversibleMSResNet(channels=(4, 4, 4), blocks=(1, 1, 1), timesteps=2, num_classes=3),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+def test_a_network_that_was_built_without_a_name_comes_back(network, tmp_path):
+    save_weights(network, tmp_path / "m.safetensors", network.described())
+    loaded, _ = load_weights(tmp_path / "m.safetensors")
+    images = torch.randn(2, 3, 32, 32)
+    assert type(loaded) is type(network)
+    assert torch.equal(loaded(images), network.eval()(images))
 
 
 def test_shared_parameters_are_written_once_and_shared_again(saved):
@@ -57,7 +81,7 @@ def test_bad_files_are_named(saved, tmp_path):
 
     foreign = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(3)}, foreign)
-    with pytest.raises(ValueError, match=r"foreign\.safetensors' holds other weights"):
+    with pytest.raises(ValueError, match=r"foreign\.safetensors' was not written by trevsnn"):
         load_weights(foreign)
 
     metadata = {"trevsnn_format": "1", "model": "trevsnn_digits", "options": json.dumps(OPTIONS)}

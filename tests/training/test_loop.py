@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from trevsnn.data import BadImageError, PixelSamples, evaluation_batches
 from trevsnn.models import load_weights
+from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
 from trevsnn.training import Learner, NonFiniteError, RunFolder, StoppedError, TrainConfig, evaluate, train
 from trevsnn.training import loop as loop_module
 
@@ -145,6 +146,18 @@ def test_resumed_run_ends_with_the_same_weights(
     assert resumed["test_accuracy"] == row["test_accuracy"]
     assert_same_weights(run, load_file(whole.weights))
     assert run.best.read_bytes() == whole.best.read_bytes()
+
+
+@pytest.mark.parametrize("model", ["trev_ms_resnet_digits", "ms_resnet_digits"])
+def test_resumed_run_of_another_family_ends_with_the_same_weights(tmp_path, few_digits, quiet, monkeypatch, model):
+    if model in BASELINES and not spikingjelly_is_installed():
+        pytest.skip("SpikingJelly is not installed")
+    config = replace(CONFIG, model=model, epochs=2, drop_rate=None, drop_path_rate=None)
+    whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
+    train(config, few_digits, whole, console=quiet)
+    train_until_stopped(few_digits, run, quiet, monkeypatch, epoch=2, step=2, config=config)
+    train(config, few_digits, run, resume=True, console=quiet)
+    assert_same_weights(run, load_file(whole.weights))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Building blocks of the T-RevSNN family: stem, fusion, spiking block, heads."""
+"""Building blocks of the networks: stem, fusion, blocks, heads."""
 
 from trevsnn.layers.block import BlockTail, SpikingBlock, SpikingBranch
 from trevsnn.layers.convolution import Convolution, StandardisedConvolution

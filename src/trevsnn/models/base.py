@@ -19,6 +19,8 @@ class SpikingNetwork(nn.Module):
         config: the options; or give them as keywords (see `config_type`).
     """
 
+    representative: ClassVar[str]
+    """A name from the family, for a network that was built without one: with all options given, any will do."""
     config_type: ClassVar[type[BaseConfig]] = BaseConfig
     heads: ClassVar[tuple[str, ...]] = ("head.",)
     """What the names of the classifiers' parameters begin with."""
@@ -39,9 +41,7 @@ class SpikingNetwork(nn.Module):
 
     def described(self) -> WeightsInfo:
         """What a weights file of this network says about it."""
-        name = getattr(self, "pretrained_cfg", {}).get(
-            "architecture", "trevsnn_tiny"
-        )  # all options are given: any will do
+        name = getattr(self, "pretrained_cfg", {}).get("architecture", self.representative)
         return replace(self.weights_info or weights_info(name, self.config), options=asdict(self.config))
 
     def check_input(self, x: Tensor) -> None:

@@ -57,6 +57,31 @@ class BaseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MSResNetConfig(BaseConfig):
+    """Options of a membrane shortcut ResNet.
+
+    Raises:
+        ValueError: for a value that no network can have; the message names the option.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256, 512)
+    """Channels of each stage."""
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    """Residual blocks of each stage."""
+    stem_stride: int = 2
+    """Down-sampling of the first convolution; every stage halves the resolution again."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_classes", self.num_classes, 1)
+        self._check_numbers("channels", "stage")
+        self._check_numbers("blocks", "stage")
+        check_count("stem_stride", self.stem_stride, 1)
+        if len(self.blocks) != len(self.channels):
+            raise ValueError(f"blocks={self.blocks!r} must be {len(self.channels)} numbers, as channels has")
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkConfig(BaseConfig):
     """Options of a T-RevSNN, which has a subnetwork for each time step.
 

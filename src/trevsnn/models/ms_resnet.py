@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from trevsnn.layers import ConvNorm, Fusion, MembraneShortcutBlock
 from trevsnn.models.base import SpikingNetwork
-from trevsnn.models.baselines.spikingjelly import MSResNetConfig
+from trevsnn.models.config import MSResNetConfig
 from trevsnn.neurons import packed_activations
 from trevsnn.reversible import Memory, ReplayableModule, ReversibleGrid, StepState, check_memory, recompute
 
@@ -75,6 +75,7 @@ class ReversibleMSResNet(SpikingNetwork):
         ValueError: for an option out of range, or (in `forward`) an input that does not fit.
     """
 
+    representative = "trev_ms_resnet34"
     config_type = ReversibleMSResNetConfig
     config: ReversibleMSResNetConfig
 

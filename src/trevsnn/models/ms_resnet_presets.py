@@ -1,11 +1,12 @@
 """The MS-ResNets with temporal reversibility by name, registered with timm; each has the shape of its baseline."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from trevsnn.models.baselines.presets import CLIPS, DIGITS, IMAGENET
 from trevsnn.models.ms_resnet import ReversibleMSResNet
+from trevsnn.models.shapes import CLIPS, DIGITS, IMAGENET, MS_RESNETS
 
 __all__ = [
     "trev_ms_resnet18",
@@ -27,31 +28,30 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-def _build(variant: str, pretrained: bool, **options: Any) -> ReversibleMSResNet:
+def _build(variant: str, pretrained: bool, options: Mapping[str, Any]) -> ReversibleMSResNet:
+    options = {**MS_RESNETS[variant.removeprefix("trev_ms_resnet")], **options}
     return build_model_with_cfg(ReversibleMSResNet, variant, pretrained, kwargs_filter=("img_size",), **options)
 
 
 @register_model
 def trev_ms_resnet18(pretrained: bool = False, **options: Any) -> ReversibleMSResNet:
     """MS-ResNet-18 with temporal reversibility."""
-    return _build("trev_ms_resnet18", pretrained, **{"blocks": (2, 2, 2, 2), **options})
+    return _build("trev_ms_resnet18", pretrained, options)
 
 
 @register_model
 def trev_ms_resnet34(pretrained: bool = False, **options: Any) -> ReversibleMSResNet:
     """MS-ResNet-34 with temporal reversibility, 22.0 M parameters, 21.8 M without fusion."""
-    return _build("trev_ms_resnet34", pretrained, **options)
+    return _build("trev_ms_resnet34", pretrained, options)
 
 
 @register_model
 def trev_ms_resnet_digits(pretrained: bool = False, **options: Any) -> ReversibleMSResNet:
     """A small one for grey 32 x 32 images of handwritten digits."""
-    shape = {"channels": (32, 64, 128, 192), "blocks": (2, 2, 2, 2), "stem_stride": 1}
-    return _build("trev_ms_resnet_digits", pretrained, **{**shape, **options})
+    return _build("trev_ms_resnet_digits", pretrained, options)
 
 
 @register_model
 def trev_ms_resnet_dvs(pretrained: bool = False, **options: Any) -> ReversibleMSResNet:
     """A small one for clips of 8 frames from an event camera."""
-    shape = {"channels": (32, 64, 128, 256), "blocks": (2, 2, 2, 2), "timesteps": 8, "frames": True, "in_chans": 2}
-    return _build("trev_ms_resnet_dvs", pretrained, **{**shape, **options})
+    return _build("trev_ms_resnet_dvs", pretrained, options)

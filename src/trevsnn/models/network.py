@@ -100,6 +100,7 @@ class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="ap
         ValueError: for an option out of range, or (in `forward`) an input that does not fit.
     """
 
+    representative = "trevsnn_tiny"
     config_type = NetworkConfig
     heads = ("head.", "aux_heads.")
     config: NetworkConfig

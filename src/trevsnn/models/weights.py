@@ -111,7 +111,7 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
     if "trevsnn_format" not in metadata:
-        raise ValueError(f"{str(path)!r} holds other weights than of a T-RevSNN: its metadata has no 'trevsnn_format'")
+        raise ValueError(f"{str(path)!r} was not written by trevsnn: its metadata has no 'trevsnn_format'")
     if metadata["trevsnn_format"] != FORMAT_VERSION:
         raise ValueError(
             f"{str(path)!r} has format {metadata['trevsnn_format']}, this trevsnn reads {FORMAT_VERSION}; update it"

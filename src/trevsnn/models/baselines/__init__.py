@@ -3,21 +3,17 @@
 from trevsnn.models.baselines.presets import BASELINES
 from trevsnn.models.baselines.spikingjelly import (
     MSResNet,
-    MSResNetConfig,
     SEWResNet,
     SpikeDrivenTransformer,
     SpikingJellyNetwork,
-    TransformerConfig,
     spikingjelly_is_installed,
 )
 
 __all__ = [
     "BASELINES",
     "MSResNet",
-    "MSResNetConfig",
     "SEWResNet",
     "SpikeDrivenTransformer",
     "SpikingJellyNetwork",
-    "TransformerConfig",
     "spikingjelly_is_installed",
 ]

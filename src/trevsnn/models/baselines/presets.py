@@ -1,12 +1,13 @@
 """The baselines by name, registered with timm."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
 from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.baselines.spikingjelly import MSResNet, SEWResNet, SpikeDrivenTransformer
+from trevsnn.models.shapes import CLIPS, DIGITS, IMAGENET, MS_RESNETS
 
 __all__ = [
     "ms_resnet18",
@@ -17,17 +18,6 @@ __all__ = [
     "sdt_digits",
     "sew_resnet34",
 ]
-
-IMAGENET = {
-    "num_classes": 1000,
-    "input_size": (3, 224, 224),
-    "crop_pct": 224 / 256,
-    "interpolation": "bicubic",
-    "mean": IMAGENET_DEFAULT_MEAN,
-    "std": IMAGENET_DEFAULT_STD,
-}
-DIGITS = {"num_classes": 10, "input_size": (1, 32, 32), "crop_pct": 1.0, "mean": (0.5,), "std": (0.5,)}
-CLIPS = {"num_classes": 10, "input_size": (2, 128, 128), "crop_pct": 1.0, "mean": (0.0, 0.0), "std": (1.0, 1.0)}
 
 BASELINES: dict[str, type[SpikingNetwork]] = {
     "ms_resnet18": MSResNet,
@@ -53,7 +43,7 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-def _build(variant: str, pretrained: bool, own: dict[str, Any], options: dict[str, Any]) -> SpikingNetwork:
+def _build(variant: str, pretrained: bool, own: Mapping[str, Any], options: Mapping[str, Any]) -> SpikingNetwork:
     family = BASELINES[variant]
     return build_model_with_cfg(family, variant, pretrained, kwargs_filter=("img_size",), **{**own, **options})
 
@@ -61,29 +51,25 @@ def _build(variant: str, pretrained: bool, own: dict[str, Any], options: dict[st
 @register_model
 def ms_resnet18(pretrained: bool = False, **options: Any) -> SpikingNetwork:
     """MS-ResNet-18 with LIF neurons."""
-    return _build("ms_resnet18", pretrained, {"blocks": (2, 2, 2, 2)}, options)
+    return _build("ms_resnet18", pretrained, MS_RESNETS["18"], options)
 
 
 @register_model
 def ms_resnet34(pretrained: bool = False, **options: Any) -> SpikingNetwork:
     """MS-ResNet-34 with LIF neurons, 21.8 M parameters."""
-    return _build("ms_resnet34", pretrained, {}, options)
-
-
-_SMALL = {"blocks": (2, 2, 2, 2), "stem_stride": 1}
+    return _build("ms_resnet34", pretrained, MS_RESNETS["34"], options)
 
 
 @register_model
 def ms_resnet_digits(pretrained: bool = False, **options: Any) -> SpikingNetwork:
     """A small MS-ResNet for grey 32 x 32 images of handwritten digits, of the size of `trevsnn_digits`."""
-    return _build("ms_resnet_digits", pretrained, {"channels": (32, 64, 128, 192), **_SMALL}, options)
+    return _build("ms_resnet_digits", pretrained, MS_RESNETS["_digits"], options)
 
 
 @register_model
 def ms_resnet_dvs(pretrained: bool = False, **options: Any) -> SpikingNetwork:
     """A small MS-ResNet for clips of frames from an event camera."""
-    shape = {"channels": (32, 64, 128, 256), "blocks": (2, 2, 2, 2), "timesteps": 8, "frames": True, "in_chans": 2}
-    return _build("ms_resnet_dvs", pretrained, shape, options)
+    return _build("ms_resnet_dvs", pretrained, MS_RESNETS["_dvs"], options)
 
 
 @register_model

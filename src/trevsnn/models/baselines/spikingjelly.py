@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trevsnn.models.base import SpikingNetwork
-from trevsnn.models.config import BaseConfig, check_count
+from trevsnn.models.config import BaseConfig, MSResNetConfig, check_count
 
 _PACKAGE = "spikingjelly.activation_based"
 
@@ -36,29 +36,17 @@ class BaselineConfig(BaseConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MSResNetConfig(BaselineConfig):
-    """Options of an MS-ResNet.
+class ZooMSResNetConfig(MSResNetConfig):
+    """Options of an MS-ResNet of SpikingJelly, which has three stages or four.
 
     Raises:
         ValueError: for a value that no network can have; the message names the option.
     """
 
-    channels: tuple[int, ...] = (64, 128, 256, 512)
-    """Channels of each stage, three or four."""
-    blocks: tuple[int, ...] = (3, 4, 6, 3)
-    """Residual blocks of each stage."""
-    stem_stride: int = 2
-    """Down-sampling of the first convolution; every stage halves the resolution again."""
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_numbers("channels", "stage")
-        self._check_numbers("blocks", "stage")
-        check_count("stem_stride", self.stem_stride, 1)
         if len(self.channels) not in (3, 4):
             raise ValueError(f"channels={self.channels!r} must be three or four numbers, one per stage")
-        if len(self.blocks) != len(self.channels):
-            raise ValueError(f"blocks={self.blocks!r} must be {len(self.channels)} numbers, as channels has")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +117,9 @@ class MSResNet(SpikingJellyNetwork):
     Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learning", IEEE TNNLS 2024.
     """
 
-    config_type = MSResNetConfig
-    config: MSResNetConfig
+    representative = "ms_resnet34"
+    config_type = ZooMSResNetConfig
+    config: ZooMSResNetConfig
 
     def _build(self) -> nn.Module:
         config = self.config
@@ -159,6 +148,7 @@ class SpikeDrivenTransformer(SpikingJellyNetwork):
     Source: Yao et al., "Spike-driven Transformer", NeurIPS 2023.
     """
 
+    representative = "sdt_8_512"
     config_type = TransformerConfig
     config: TransformerConfig
 
@@ -185,6 +175,8 @@ class SEWResNet(SpikingJellyNetwork):
 
     Source: Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021.
     """
+
+    representative = "sew_resnet34"
 
     def _build(self) -> nn.Module:
         neuron, surrogate, layer = (import_module(f"{_PACKAGE}.{name}") for name in ("neuron", "surrogate", "layer"))
