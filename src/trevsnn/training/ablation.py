@@ -27,7 +27,7 @@ QUESTIONS: Mapping[str, tuple[Any, ...]] = {
     "timesteps": (1, 2, 4, 8),
     "input_encoding": ("shared", "grouped"),
 }
-"""The paper's. A T-RevSNN of other timesteps keeps the total depth of the base."""
+"""The paper's. A T-RevSNN of other timesteps keeps the total depth of the base, not its number of parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
