@@ -114,8 +114,9 @@ def test_study_of_a_baseline():
     assert last_convolution.spatial["all"] < 0.9999
 
 
-def test_study_of_a_reversible_network_cuts_its_key_neurons():
-    model = build("trevsnn_digits", memory="reversible")
+@pytest.mark.parametrize("options", [{}, {"drop_rate": 0.2}, {"drop_path_rate": 0.2}], ids=str)
+def test_study_of_a_reversible_network_cuts_its_key_neurons(options):
+    model = build("trevsnn_digits", memory="reversible", **options)
     study = temporal_gradient_study(model, intermediate_supervision_loss, batches())
     assert set(study[0].spatial) == {"none", "all"}
     by_name = {s.layer: s for s in study}
@@ -135,6 +136,17 @@ def test_cut_of_a_reversible_network_is_that_of_decays_that_pass_no_gradient_on(
     cut, uncut = gradients(model, where), gradients(model)
     assert any(not torch.equal(cut[name], uncut[name]) for name in cut if name.startswith("grid.cells.0."))
     assert all(cut[name] is not None for name in cut if name.startswith("grid.decays.2."))
+
+
+def test_a_batch_is_studied_with_the_random_numbers_of_one_training_step():
+    model = build("trevsnn_digits", drop_path_rate=0.2)
+    before = torch.get_rng_state()
+    temporal_gradient_study(model, intermediate_supervision_loss, batches())
+    after = torch.get_rng_state()
+    torch.set_rng_state(before)
+    gradients(model.train())
+    assert torch.equal(torch.get_rng_state(), after)
+    assert not torch.equal(before, after)
 
 
 def test_a_network_of_one_step_is_refused():

@@ -58,6 +58,8 @@ def temporal_gradient_study(
 ) -> list[LayerSimilarity]:
     """Compare the gradients of every cut with the uncut ones, in training mode; the running statistics change.
 
+    All cuts see the same dropout and stochastic depth, and draw from the global generators as one training step does.
+
     In a network of SpikingJelly every neuron has a memory. In one on the reversible grid only the last layers of the
     levels do: there "all but last" is the same as "none", and "only last" as "all", so that only these two are tried.
 
@@ -72,13 +74,14 @@ def temporal_gradient_study(
     cuts = cuts_of(model)
     found: dict[str, dict[str, list[Tensor]]] = {}
     device = next(model.parameters()).device
+    gpus, last = [device] if device.type == "cuda" else [], list(cuts)[-1]
     model.train()
     with _everything_stored(model):
         for batch in batches:
             x, labels = batch.images.to(device), batch.targets.to(device)
             uncut: dict[str, tuple[Tensor, Tensor | None]] = {}
             for cut, where in cuts.items():
-                with where():
+                with where(), torch.random.fork_rng(gpus, enabled=cut != last):  # each begins in the same state
                     gradients = _gradients(model, lambda: loss(model(x), labels))  # noqa: B023 (called at once)
                 uncut = uncut or gradients
                 for name, pair in gradients.items():
