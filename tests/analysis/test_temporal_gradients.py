@@ -4,6 +4,7 @@ from torch import nn
 
 from trevsnn.analysis.temporal_gradients import CUTS, cuts_of, temporal_gradient_study
 from trevsnn.data.loading import Batch
+from trevsnn.layers import TwoStreams
 from trevsnn.models import create_model
 from trevsnn.models.baselines import spikingjelly_is_installed
 from trevsnn.training import intermediate_supervision_loss
@@ -136,6 +137,16 @@ def test_cut_of_a_reversible_network_is_that_of_decays_that_pass_no_gradient_on(
     cut, uncut = gradients(model, where), gradients(model)
     assert any(not torch.equal(cut[name], uncut[name]) for name in cut if name.startswith("grid.cells.0."))
     assert all(cut[name] is not None for name in cut if name.startswith("grid.decays.2."))
+
+
+def test_two_streams_are_studied_alike_whether_or_not_their_blocks_are_inverted():
+    studies = []
+    for invert in (False, True):
+        model = build("trevsnn_digits", two_stream=True, invert_blocks=invert)
+        studies.append(temporal_gradient_study(model, intermediate_supervision_loss, batches()))
+        assert {module.invert for module in model.modules() if isinstance(module, TwoStreams)} == {invert}
+    assert studies[0] == studies[1]
+    assert any("blocks" in s.layer for s in studies[1])
 
 
 def test_a_batch_is_studied_with_the_random_numbers_of_one_training_step():

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from trevsnn.data.loading import Batch
+from trevsnn.layers import TwoStreams
 from trevsnn.models import SpikingNetwork
 from trevsnn.models.baselines import SpikingJellyNetwork
 from trevsnn.reversible import ReversibleGrid
@@ -151,16 +152,21 @@ class _CutColumn(StoredColumn):
 
 @contextmanager
 def _everything_stored(model: SpikingNetwork) -> Iterator[None]:
-    """Layers of a grid must run in sight of autograd."""
+    """Layers of a grid must run in sight of autograd, those of two streams too."""
     grids = [module for module in model.modules() if isinstance(module, ReversibleGrid)]
+    inverted = [module for module in model.modules() if isinstance(module, TwoStreams) and module.invert]
     settings = [grid.memory for grid in grids]
     for grid in grids:
         grid.set_memory("stored")
+    for streams in inverted:
+        streams.invert = False
     try:
         yield
     finally:
         for grid, memory in zip(grids, settings, strict=True):
             grid.set_memory(memory)
+        for streams in inverted:
+            streams.invert = True
 
 
 def _gradients(model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, tuple[Tensor, Tensor | None]]:
