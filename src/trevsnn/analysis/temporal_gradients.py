@@ -2,8 +2,9 @@
 
 A spiking neuron hands its membrane potential from step to step, and the gradient goes back along it. That path can be
 cut at chosen neurons: the forward pass stays what it is, and of the gradient that part is missing which came through
-their memory. Of every layer (convolution or linear) two gradients are compared with those of uncut back-propagation
-through time, by their cosine similarity:
+their memory. With multi-level fusion a key neuron's spikes also reach the level below, one step later; where it is cut,
+they carry no gradient back either. Of every layer (convolution or linear) two gradients are compared with those of
+uncut back-propagation through time, by their cosine similarity:
 
 - the spatial gradient, of the loss with respect to the layer's output at all steps: the error signal that the layers
   hand down;
@@ -133,7 +134,7 @@ def _without_memory_gradient(nodes: Sequence[Any]) -> Iterator[None]:
 
 @contextmanager
 def _without_grid_gradient(grids: Sequence[ReversibleGrid]) -> Iterator[None]:
-    """The same for the key neurons of grids."""
+    """The same for the key neurons of grids; the level below receives their spikes of the step before as a constant."""
     for grid in grids:
         grid.stored_column = _CutColumn
     try:
@@ -147,7 +148,7 @@ class _CutColumn(StoredColumn):
     def step(self, t: int, below: Any, above: Any) -> None:
         if t:
             self.membrane = self.membrane.detach()
-        super().step(t, below, above)
+        super().step(t, below, None if above is None else above.detach())
 
 
 @contextmanager
