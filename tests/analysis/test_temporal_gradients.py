@@ -1,16 +1,20 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trevsnn.analysis.temporal_gradients import CUTS, cuts_of, temporal_gradient_study
 from trevsnn.data.loading import Batch
+from trevsnn.layers import TwoStreams
 from trevsnn.models import create_model
 from trevsnn.models.baselines import spikingjelly_is_installed
+from trevsnn.neurons import spike
+from trevsnn.reversible import Sliced
 from trevsnn.training import intermediate_supervision_loss
 
 needs_spikingjelly = pytest.mark.skipif(not spikingjelly_is_installed(), reason="SpikingJelly is not installed")
 
 SMALL = {
+    "trev_ms_resnet_digits": {"channels": (8, 8, 12, 12)},
     "ms_resnet_digits": {"channels": (4, 6, 8, 8)},
     "sdt_digits": {"embed_dims": 32, "depth": 1},
     "trevsnn_digits": {"channels": (8, 8, 12, 12)},
@@ -114,8 +118,9 @@ def test_study_of_a_baseline():
     assert last_convolution.spatial["all"] < 0.9999
 
 
-def test_study_of_a_reversible_network_cuts_its_key_neurons():
-    model = build("trevsnn_digits", memory="reversible")
+@pytest.mark.parametrize("options", [{}, {"drop_rate": 0.2}, {"drop_path_rate": 0.2}], ids=str)
+def test_study_of_a_reversible_network_cuts_its_key_neurons(options):
+    model = build("trevsnn_digits", memory="reversible", **options)
     study = temporal_gradient_study(model, intermediate_supervision_loss, batches())
     assert set(study[0].spatial) == {"none", "all"}
     by_name = {s.layer: s for s in study}
@@ -128,13 +133,59 @@ def test_study_of_a_reversible_network_cuts_its_key_neurons():
     assert "stored_column" not in vars(model.grid)
 
 
-def test_cut_of_a_reversible_network_is_that_of_decays_that_pass_no_gradient_on():
-    """h[t] = alpha * detach(h[t-1]) + f: decays alone learn of the step before."""
-    model = build("trevsnn_digits", memory="stored")
-    where = cuts_of(model)["all"]
-    cut, uncut = gradients(model, where), gradients(model)
-    assert any(not torch.equal(cut[name], uncut[name]) for name in cut if name.startswith("grid.cells.0."))
-    assert all(cut[name] is not None for name in cut if name.startswith("grid.decays.2."))
+@pytest.mark.parametrize("name", ["trevsnn_digits", "trev_ms_resnet_digits"])
+def test_a_cut_key_neuron_hands_no_gradient_to_the_step_before(name):
+    """Against the recursion of the grid written out, h[t-1] and the spikes of the level above at t-1 detached."""
+    model = build(name, memory="stored").double().train()
+    grid, x = model.grid, torch.randn(4, 8, 16, 16).double()
+
+    def of_the_grid():
+        return grid(x, lambda state: torch.cat([h.flatten(1) for h in state.membranes], 1))
+
+    def written_out(of_the_step_before):
+        h, spikes, outputs = [None] * grid.levels, [None] * (grid.levels + 1), []
+        for cells, decays in zip(grid.cells, grid.decays, strict=True):
+            for level, (cell, alpha) in enumerate(zip(cells, decays, strict=True)):
+                above = spikes[level + 1]
+                f = cell(spikes[level - 1] if level else x, None if above is None else of_the_step_before(above))
+                f = f.run() if isinstance(f, Sliced) else f
+                h[level] = f if h[level] is None else f + alpha[:, None, None] * of_the_step_before(h[level])
+                spikes[level] = spike(h[level])
+            outputs.append(torch.cat([membrane.flatten(1) for membrane in h], 1))
+        return outputs
+
+    weights = torch.randn_like(torch.stack(of_the_grid()))
+
+    def gradients_of(outputs):
+        loss = (torch.stack(outputs) * weights).sum()
+        return torch.autograd.grad(loss, list(grid.parameters()), materialize_grads=True)
+
+    for cut, of_the_step_before in (("none", lambda of_before: of_before), ("all", Tensor.detach)):
+        expected = gradients_of(written_out(of_the_step_before))
+        with cuts_of(model)[cut]():
+            found = gradients_of(of_the_grid())
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_two_streams_are_studied_alike_whether_or_not_their_blocks_are_inverted():
+    studies = []
+    for invert in (False, True):
+        model = build("trevsnn_digits", two_stream=True, invert_blocks=invert)
+        studies.append(temporal_gradient_study(model, intermediate_supervision_loss, batches()))
+        assert {module.invert for module in model.modules() if isinstance(module, TwoStreams)} == {invert}
+    assert studies[0] == studies[1]
+    assert any("blocks" in s.layer for s in studies[1])
+
+
+def test_a_batch_is_studied_with_the_random_numbers_of_one_training_step():
+    model = build("trevsnn_digits", drop_path_rate=0.2)
+    before = torch.get_rng_state()
+    temporal_gradient_study(model, intermediate_supervision_loss, batches())
+    after = torch.get_rng_state()
+    torch.set_rng_state(before)
+    gradients(model.train())
+    assert torch.equal(torch.get_rng_state(), after)
+    assert not torch.equal(before, after)
 
 
 def test_a_network_of_one_step_is_refused():

@@ -2,8 +2,9 @@
 
 A spiking neuron hands its membrane potential from step to step, and the gradient goes back along it. That path can be
 cut at chosen neurons: the forward pass stays what it is, and of the gradient that part is missing which came through
-their memory. Of every layer (convolution or linear) two gradients are compared with those of uncut back-propagation
-through time, by their cosine similarity:
+their memory. With multi-level fusion a key neuron's spikes also reach the level below, one step later; where it is cut,
+they carry no gradient back either. Of every layer (convolution or linear) two gradients are compared with those of
+uncut back-propagation through time, by their cosine similarity:
 
 - the spatial gradient, of the loss with respect to the layer's output at all steps: the error signal that the layers
   hand down;
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from trevsnn.data.loading import Batch
+from trevsnn.layers import TwoStreams
 from trevsnn.models import SpikingNetwork
 from trevsnn.models.baselines import SpikingJellyNetwork
 from trevsnn.reversible import ReversibleGrid
@@ -58,6 +60,8 @@ def temporal_gradient_study(
 ) -> list[LayerSimilarity]:
     """Compare the gradients of every cut with the uncut ones, in training mode; the running statistics change.
 
+    All cuts see the same dropout and stochastic depth, and draw from the global generators as one training step does.
+
     In a network of SpikingJelly every neuron has a memory. In one on the reversible grid only the last layers of the
     levels do: there "all but last" is the same as "none", and "only last" as "all", so that only these two are tried.
 
@@ -72,13 +76,14 @@ def temporal_gradient_study(
     cuts = cuts_of(model)
     found: dict[str, dict[str, list[Tensor]]] = {}
     device = next(model.parameters()).device
+    gpus, last = [device] if device.type == "cuda" else [], list(cuts)[-1]
     model.train()
     with _everything_stored(model):
         for batch in batches:
             x, labels = batch.images.to(device), batch.targets.to(device)
             uncut: dict[str, tuple[Tensor, Tensor | None]] = {}
             for cut, where in cuts.items():
-                with where():
+                with where(), torch.random.fork_rng(gpus, enabled=cut != last):  # each begins in the same state
                     gradients = _gradients(model, lambda: loss(model(x), labels))  # noqa: B023 (called at once)
                 uncut = uncut or gradients
                 for name, pair in gradients.items():
@@ -129,7 +134,7 @@ def _without_memory_gradient(nodes: Sequence[Any]) -> Iterator[None]:
 
 @contextmanager
 def _without_grid_gradient(grids: Sequence[ReversibleGrid]) -> Iterator[None]:
-    """The same for the key neurons of grids."""
+    """The same for the key neurons of grids; the level below receives their spikes of the step before as a constant."""
     for grid in grids:
         grid.stored_column = _CutColumn
     try:
@@ -143,21 +148,26 @@ class _CutColumn(StoredColumn):
     def step(self, t: int, below: Any, above: Any) -> None:
         if t:
             self.membrane = self.membrane.detach()
-        super().step(t, below, above)
+        super().step(t, below, None if above is None else above.detach())
 
 
 @contextmanager
 def _everything_stored(model: SpikingNetwork) -> Iterator[None]:
-    """Layers of a grid must run in sight of autograd."""
+    """Layers of a grid must run in sight of autograd, those of two streams too."""
     grids = [module for module in model.modules() if isinstance(module, ReversibleGrid)]
+    inverted = [module for module in model.modules() if isinstance(module, TwoStreams) and module.invert]
     settings = [grid.memory for grid in grids]
     for grid in grids:
         grid.set_memory("stored")
+    for streams in inverted:
+        streams.invert = False
     try:
         yield
     finally:
         for grid, memory in zip(grids, settings, strict=True):
             grid.set_memory(memory)
+        for streams in inverted:
+            streams.invert = True
 
 
 def _gradients(model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, tuple[Tensor, Tensor | None]]:

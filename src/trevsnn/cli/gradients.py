@@ -1,12 +1,13 @@
 """`trevsnn gradients`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from cyclopts import Parameter
 from rich.progress import track
 
@@ -15,8 +16,10 @@ from trevsnn.cli.ablate import the_same_command_goes_on
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches, load_dataset
-from trevsnn.data.loading import readable
+from trevsnn.data.loading import Batch, readable
+from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.data.splitting import Subset
+from trevsnn.models.config import check_count
 from trevsnn.training import Learner, NonFiniteError, TrainConfig, choose_device
 from trevsnn.training.ablation import Ablation, AblationRuns, variant_of
 from trevsnn.training.config import Device, Whole, parse_config
@@ -25,6 +28,8 @@ from trevsnn.training.recipes import read_recipe
 
 DATASET, MODEL, EPOCHS, SEEDS = "digits", "ms_resnet_digits", 8, (0, 1, 2)
 """What is trained where no run is given."""
+OUTPUT = Path("runs/gradients")
+"""And where to."""
 
 
 def gradients(
@@ -36,7 +41,7 @@ def gradients(
     skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     device: Device = "auto",
-    output: Path = Path("runs/gradients"),
+    output: Path | None = None,
     plot: Path | None = None,
     json: JsonFile = None,
 ) -> None:
@@ -53,11 +58,11 @@ def gradients(
         data: Folder that holds the data set; by default what the run was trained on.
         val_split: Share of the images that are for testing, of a data set without val/; by default the run's.
         images: How many training images to use, drawn at random, in batches of 64.
-        seed: Of that draw.
+        seed: Of that draw, and of dropout and stochastic depth.
         skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
         workers: Processes that read images; by default one per CPU core, at most 8.
         device: Where to compute; auto takes CUDA where there is a GPU.
-        output: Folder for the runs of digits, where no run is given.
+        output: Folder for the runs of digits, where no run is given; by default runs/gradients.
         plot: Also draw the spatial similarities to this PNG file.
         json: Also write the table to this file, a row per run and layer.
     """
@@ -65,14 +70,26 @@ def gradients(
     check_file(plot, "plot file")
     if images < 2:
         raise ValueError(f"images={images} must be at least 2")
-    runs = runs or _trained_on_digits(output, device)
-    everything = [load_trained(run, choose_device(device)) for run in runs]
+    check_count("seed", seed, 0)
+    if workers is not None:
+        check_count("workers", workers, 0)
+    if runs and output is not None:
+        raise ValueError(f"output={str(output)!r} is for runs of digits, but a run is given; leave --output out")
+    for option, value in (("--data", data), ("--val-split", val_split)):
+        if value is not None and not runs:
+            raise ValueError(f"{option} {value} is for a run; without one, digits are used: leave {option} out")
+    place = choose_device(device)
+    runs = runs or _trained_on_digits(output or OUTPUT, device)
+    everything = [load_trained(run, place) for run in runs]
     for trained in everything:
         cuts_of(trained.model)
     bad, console = BadImages(skip_bad_images), plain_console()
     studies: list[list[LayerSimilarity]] = []
+    used: list[int] = []
     for trained in track(everything, "studying", console=console, transient=True, disable=not console.is_terminal):
-        studies.append(_study(trained, data, val_split, images, seed, workers, bad))
+        study, count = _study(trained, data, val_split, images, seed, workers, bad)
+        studies.append(study)
+        used.append(count)
         if [s.layer for s in studies[-1]] != [s.layer for s in studies[0]]:
             raise ValueError(f"run {str(trained.file)!r} is of another network than {str(everything[0].file)!r}")
     rows = [
@@ -90,7 +107,8 @@ def gradients(
         layers = [s.layer for s in studies[0]]
         by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
         first = everything[0]
-        title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {images} images"
+        number = " or ".join(f"{count:,}" for count in sorted(set(used)))  # runs may be of different data
+        title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {number} images"
         plot_gradients(layers, by_cut, title, plot)
 
 
@@ -117,15 +135,26 @@ def _study(
     seed: int,
     workers: int | None,
     bad: BadImages,
-) -> list[LayerSimilarity]:
+) -> tuple[list[LayerSimilarity], int]:
+    """The study of a network, and how many images could be used."""
     dataset = load_data(trained, data, val_split)
     if dataset.train is None:
         raise ValueError(f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/")
     drawn = np.random.default_rng(seed).permutation(len(dataset.train))[:images]
     workers = default_workers(dataset.in_memory) if workers is None else workers
     batches = evaluation_batches(Subset(dataset.train, drawn), trained.preprocessing, workers=workers)
-    loss = partial(training_loss, trained.config)
-    return temporal_gradient_study(trained.model, loss, readable(batches, bad))
+    sizes: list[int] = []
+
+    def counted() -> Iterator[Batch]:
+        for batch in readable(batches, bad):
+            sizes.append(len(batch.targets))
+            yield batch
+
+    torch.manual_seed(seed_of(seed, LAYERS))
+    study = temporal_gradient_study(trained.model, partial(training_loss, trained.config), counted())
+    if not sizes:
+        raise ValueError("there is no image to train on that can be read")
+    return study, sum(sizes)
 
 
 def _show(studies: Sequence[Sequence[LayerSimilarity]]) -> None:
