@@ -78,9 +78,11 @@ def test_the_tables(rows):
         "method": "trevsnn_small",
         "parameters": "29.8 (1.00)",
         "memory": "85.7 (0.30)",
-        "energy": "2.80 (1.00)",
+        "energy": "2.80",  # by a rate that is assumed to make just this
         "accuracy": "73.2%",
     }
+    rows[1].assumed = False
+    assert comparison_tables(rows, rows[0])[1].rows[1]["energy"] == "4.50 (0.93)"
     assert reported.rows[2]["energy"] == "4.04", "nothing was measured"
     assert against.rows[1] == {
         "method": "sdt_8_512",
@@ -89,7 +91,9 @@ def test_the_tables(rows):
         "published": "1.50 (paper 1.60)",
         "strict": "0.50",
     }
-    assert notes(rows) == [
+    papers, *others = notes(rows)
+    assert "A100 GPUs in fp16; their memory is that of the whole GPU divided by the batch" in papers
+    assert others == [
         "sew_resnet34-memopt1: SpikingJelly's memory optimisation at level 1",
         "sew_resnet34-memopt1: out of memory",
     ]
@@ -105,6 +109,7 @@ def test_networks_without_a_paper_have_no_table_of_papers():
         "As a multiple of trevsnn_digits's",
     ]
     assert len(comparison_tables(digits[:1], digits[0])) == 1
+    assert notes(digits) == []
 
 
 def test_a_picture_of_what_there_is(rows, tmp_path):
