@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 
 from trevsnn.analysis import comparison
 from trevsnn.analysis.comparison import Method, Row, measure, named_method, ratios
@@ -119,6 +121,15 @@ def test_a_picture_of_what_there_is(rows, tmp_path):
         (tmp_path / "x.png").unlink()
 
 
+@pytest.mark.parametrize("of_spikingjelly", [False, True])
+def test_networks_of_spikingjelly_have_a_colour_of_their_own(of_spikingjelly, tmp_path):
+    run = row("runs/one", bytes_per_image=1e6, of_spikingjelly=of_spikingjelly)
+    plot_comparison([run], "title", tmp_path / "x.png")
+    pixels = torch.tensor(imread(tmp_path / "x.png"))[..., :3]
+    for colour, there in (("#2a6f97", not of_spikingjelly), ("#9aa5b1", of_spikingjelly)):
+        assert bool(torch.isclose(pixels, torch.tensor(to_rgb(colour)), atol=1e-3).all(-1).any()) == there
+
+
 def test_methods_are_measured_in_turns(monkeypatch):
     order = []
 
@@ -129,8 +140,8 @@ def test_methods_are_measured_in_turns(monkeypatch):
 
     monkeypatch.setattr(comparison, "measure_memory", lambda subject, task: 1000)
     monkeypatch.setattr(comparison, "measure_seconds", seconds)
-    names = ["trevsnn_digits:packed", "trevsnn_digits:reversible", "nothing"]
-    rows = [Row(named_method(name, timesteps=2, resolution=None, firing_rate=0.1), 2) for name in names]
+    settings = [("trevsnn_digits", "packed"), ("trevsnn_digits", "reversible"), ("nothing", "")]
+    rows = [Row(named_method(name, memory=memory, timesteps=2, firing_rate=0.1), 2) for name, memory in settings]
     measure(rows, CPU, "fp32", repeats=2)
     assert order == ["TRevSNNpacked", "TRevSNNreversible"] * 2
     packed, reversible, unknown = rows
@@ -142,14 +153,15 @@ def test_methods_are_measured_in_turns(monkeypatch):
     assert packed.macs == count_macs(model, (1, 32, 32))
     assert packed.firing_rate == pytest.approx(0.1)
     assert packed.assumed
+    assert not packed.of_spikingjelly
     assert "model 'nothing' is unknown" in unknown.error
     assert unknown.times == []
 
 
 def test_memory_optimised_by_spikingjelly():
     pytest.importorskip("spikingjelly")
-    names = ["ms_resnet_digits", "ms_resnet_digits-memopt"]
-    rows = [Row(named_method(name, timesteps=2, resolution=16, firing_rate=0.1), 2) for name in names]
+    methods = [named_method("ms_resnet_digits", memopt=memopt, timesteps=2, resolution=16) for memopt in (False, True)]
+    rows = [Row(method, 2) for method in methods]
     measure(rows, CPU, "fp32", repeats=1)
     plain, optimised = rows
     assert [row.error for row in rows] == [None, None]
@@ -157,3 +169,5 @@ def test_memory_optimised_by_spikingjelly():
     assert optimised.bytes_per_image < plain.bytes_per_image
     assert (optimised.parameters, optimised.macs) == (plain.parameters, plain.macs)
     assert plain.input_size == (1, 16, 16)
+    assert optimised.method.name == "ms_resnet_digits-memopt"
+    assert plain.of_spikingjelly

@@ -77,7 +77,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("compare trevsnn_digitz", "'trevsnn_digitz' is neither a run nor a network; did you mean 'trevsnn_digits'"),
         ("compare trevsnn_digits:pact", "memory='pact'"),
         ("compare trevsnn_digits-memopt", "-memopt is for SpikingJelly's networks, ms_resnet18"),
-        ("compare sdt_digits:packed", "a memory setting is for T-RevSNNs; leave :packed out"),
+        ("compare sdt_digits:packed", "a memory setting is not for SpikingJelly's networks; leave :packed out"),
         ("compare .", "is not a run folder"),
         ("compare trevsnn_digits --reference trevsnn_tiny", "reference='trevsnn_tiny' is none of the methods"),
         ("compare --batch 0", "batch=0 must be a whole number of at least 1"),

@@ -1,4 +1,5 @@
 import json
+from shutil import copytree
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_networks_that_a_package_is_missing_for_become_a_line(trevsnn, monkeypat
     assert "sdt_digits: model 'sdt_digits' is SpikingJelly's, which is not installed: pip install" in text
 
 
+def test_a_run_may_be_called_as_a_setting_is(trevsnn, tmp_path, digits_run):
+    run = copytree(digits_run, tmp_path / "small-memopt")
+    code, _, error = trevsnn("compare", run, *QUICK, "--json", tmp_path / "x.json")
+    assert code == 0, error
+    (row,) = json.loads((tmp_path / "x.json").read_text())
+    assert row["memopt_level"] is None
+    assert row["bytes_per_image"] > 0
+
+
 def test_the_default_methods_are_networks():
     pytest.importorskip("spikingjelly")
-    assert {name.removesuffix("-memopt") for name in METHODS} - {"trev_ms_resnet34"} <= set(list_models())
+    assert {name.removesuffix("-memopt") for name in METHODS} <= set(list_models())

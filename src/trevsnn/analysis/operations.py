@@ -128,8 +128,7 @@ def assume_operations(model: SpikingNetwork, input_size: tuple[int, int, int], f
         >>> [layer.macs for layer in layers if layer.kind == "stem"]
         [301056, 331776]
     """
-    if not 0 <= firing_rate <= 1:
-        raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
+    check_firing_rate(firing_rate)
     trial, x = _trial(model, input_size)
     with torch.inference_mode(), recording(trial) as received:
         trial(x)
@@ -138,6 +137,16 @@ def assume_operations(model: SpikingNetwork, input_size: tuple[int, int, int], f
         record.assume(firing_rate, share=firing_rate if rated else 1.0, binary=spikes)
     images = x.shape[1 if model.config.frames else 0]
     return Operations(chains=_chains(received, images, _is_linear(model), assumed=True), images=0)
+
+
+def check_firing_rate(firing_rate: float) -> None:
+    """Refuse one that is not a share.
+
+    Raises:
+        ValueError: with what to give.
+    """
+    if not 0 <= firing_rate <= 1:
+        raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
 
 
 def _trial(model: SpikingNetwork, input_size: tuple[int, int, int]) -> tuple[SpikingNetwork, Tensor]:

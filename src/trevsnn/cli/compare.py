@@ -21,7 +21,7 @@ from trevsnn.analysis.comparison import (
 )
 from trevsnn.analysis.comparison_tables import comparison_tables, notes
 from trevsnn.analysis.machine import describe
-from trevsnn.analysis.operations import Operations, measure_operations
+from trevsnn.analysis.operations import Operations, check_firing_rate, measure_operations
 from trevsnn.analysis.published import REFERENCE
 from trevsnn.cli.energy import IMAGES
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
@@ -94,8 +94,7 @@ def compare(
         check_count(name, value, 1)
     if resolution is not None:
         check_count("resolution", resolution, 1)
-    if not 0 <= firing_rate <= 1:
-        raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
+    check_firing_rate(firing_rate)
     rows = [Row(_method(name, timesteps, resolution, firing_rate), batch) for name in methods or METHODS]
     base = _reference(rows, reference)
     settings = {"device": place.type, "precision": precision, "repeats": repeats, "assumed_firing_rate": firing_rate}
@@ -121,17 +120,20 @@ def _method(name: str, timesteps: int, resolution: int | None, firing_rate: floa
         ValueError: when it is neither; a network that a package is missing for comes to nothing later.
     """
     network, _, memory = name.removesuffix(MEMOPT).partition(":")
-    if network not in (*list_models(), *BASELINES, *METHODS):
+    memopt = name.endswith(MEMOPT)
+    if network not in (*list_models(), *BASELINES):
         if not Path(name).exists():
             raise ValueError(f"{name!r} is neither a run nor a network; {suggest(network, list_models())}")
         return _run(name)
-    if name.endswith(MEMOPT) and network not in BASELINES:
+    if memopt and network not in BASELINES:
         raise ValueError(f"{name!r}: {MEMOPT} is for SpikingJelly's networks, {', '.join(BASELINES)}")
     if memory:
         if network in BASELINES:
-            raise ValueError(f"{name!r}: a memory setting is for T-RevSNNs; leave :{memory} out")
+            raise ValueError(f"{name!r}: a memory setting is not for SpikingJelly's networks; leave :{memory} out")
         check_memory(memory)
-    return named_method(name, timesteps, resolution, firing_rate)
+    return named_method(
+        network, memory=memory, memopt=memopt, timesteps=timesteps, resolution=resolution, firing_rate=firing_rate
+    )
 
 
 def _run(folder: str) -> Method:
