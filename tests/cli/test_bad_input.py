@@ -84,6 +84,8 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("compare --timesteps 0", "timesteps=0"),
         ("compare --repeats 0", "repeats=0"),
         ("compare --resolution 0", "resolution=0"),
+        ("compare trevsnn_digits --resolution 2", "input of 2 x 2 pixels is too small"),
+        ("compare trevsnn_digits trev_ms_resnet34 --resolution 16", "use at least 32 x 32"),
         ("compare --firing-rate 2", "firing_rate=2.0 must be from 0 to 1"),
         ("compare --precision fp8", "bf16"),
         ("compare --plot nowhere/x.png", "'nowhere' does not exist"),

@@ -70,6 +70,23 @@ def test_networks_that_a_package_is_missing_for_become_a_line(trevsnn, monkeypat
     assert "sdt_digits: model 'sdt_digits' is SpikingJelly's, which is not installed: pip install" in text
 
 
+def test_a_command_whose_every_method_failed_fails(trevsnn, tmp_path, monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(comparison, "measure_memory", out_of_memory)
+    monkeypatch.setattr("trevsnn.models.presets.spikingjelly_is_installed", lambda: False)
+    code, text, error = trevsnn("compare", "trevsnn_digits", "sdt_digits", "--timesteps", "1", *QUICK)
+    assert code == 2
+    assert "trevsnn_digits │" in text, "its energy"
+    assert error.startswith("trevsnn: error: every method failed; trevsnn_digits: out of memory, sdt_digits: model")
+    assert error.count("\n") == 1
+    code, text, error = trevsnn("compare", "sdt_digits", "--json", tmp_path / "x.json", *QUICK)
+    assert (code, text) == (2, "")
+    assert "not installed" in error
+    assert not (tmp_path / "x.json").exists()
+
+
 def test_a_run_may_be_called_as_a_setting_is(trevsnn, tmp_path, digits_run):
     run = copytree(digits_run, tmp_path / "small-memopt")
     code, _, error = trevsnn("compare", run, *QUICK, "--json", tmp_path / "x.json")

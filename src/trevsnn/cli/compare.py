@@ -33,7 +33,7 @@ from trevsnn.models import SpikingNetwork, list_models
 from trevsnn.models.baselines import BASELINES
 from trevsnn.models.config import check_count
 from trevsnn.reversible import check_memory
-from trevsnn.suggest import suggest
+from trevsnn.suggest import shortened, suggest
 from trevsnn.training import RunFolder, choose_device
 from trevsnn.training.config import Device, Whole
 from trevsnn.training.precision import Precision
@@ -101,23 +101,27 @@ def compare(
     try:
         measure(rows, place, precision, repeats, _with_bar)
     finally:  # what there is after Ctrl-C, too
-        write_json([_as_json(row, base) | settings for row in rows], json)
-        machine = describe(place)
-        about = f"batch {batch}, {precision}, repeats {repeats}; " + ", ".join(
-            f"{name} {value}" for name, value in machine.items() if value is not None
-        )
-        _report(rows, base, about, output)
-        if plot is not None:
-            from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import
+        if any(row.parameters is not None for row in rows):
+            write_json([_as_json(row, base) | settings for row in rows], json)
+            machine = describe(place)
+            about = f"batch {batch}, {precision}, repeats {repeats}; " + ", ".join(
+                f"{name} {value}" for name, value in machine.items() if value is not None
+            )
+            _report(rows, base, about, output)
+            if plot is not None:
+                from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import
 
-            plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
+                plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
+    if all(row.error is not None for row in rows):
+        raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
 
 
 def _method(name: str, timesteps: int, resolution: int | None, firing_rate: float) -> Method:
     """A run, or an untrained network.
 
     Raises:
-        ValueError: when it is neither; a network that a package is missing for comes to nothing later.
+        ValueError: when it is neither, or its options do not fit; a network that a package is missing for comes to
+            nothing later.
     """
     network, _, memory = name.removesuffix(MEMOPT).partition(":")
     memopt = name.endswith(MEMOPT)
@@ -131,9 +135,14 @@ def _method(name: str, timesteps: int, resolution: int | None, firing_rate: floa
         if network in BASELINES:
             raise ValueError(f"{name!r}: a memory setting is not for SpikingJelly's networks; leave :{memory} out")
         check_memory(memory)
-    return named_method(
+    method = named_method(
         network, memory=memory, memopt=memopt, timesteps=timesteps, resolution=resolution, firing_rate=firing_rate
     )
+    if network in list_models():
+        with torch.device("meta"):
+            model, size = method.build()
+            model.check_input(torch.empty(model.config.input_shape(1, *size[1:])))
+    return method
 
 
 def _run(folder: str) -> Method:
