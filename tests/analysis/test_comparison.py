@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 
 from trevsnn.analysis import comparison
 from trevsnn.analysis.comparison import Method, Row, measure, named_method, ratios
@@ -78,9 +80,11 @@ def test_the_tables(rows):
         "method": "trevsnn_small",
         "parameters": "29.8 (1.00)",
         "memory": "85.7 (0.30)",
-        "energy": "2.80 (1.00)",
+        "energy": "2.80",  # by a rate that is assumed to make just this
         "accuracy": "73.2%",
     }
+    rows[1].assumed = False
+    assert comparison_tables(rows, rows[0])[1].rows[1]["energy"] == "4.50 (0.93)"
     assert reported.rows[2]["energy"] == "4.04", "nothing was measured"
     assert against.rows[1] == {
         "method": "sdt_8_512",
@@ -89,7 +93,9 @@ def test_the_tables(rows):
         "published": "1.50 (paper 1.60)",
         "strict": "0.50",
     }
-    assert notes(rows) == [
+    papers, *others = notes(rows)
+    assert "A100 GPUs in fp16; their memory is that of the whole GPU divided by the batch" in papers
+    assert others == [
         "sew_resnet34-memopt1: SpikingJelly's memory optimisation at level 1",
         "sew_resnet34-memopt1: out of memory",
     ]
@@ -105,6 +111,7 @@ def test_networks_without_a_paper_have_no_table_of_papers():
         "As a multiple of trevsnn_digits's",
     ]
     assert len(comparison_tables(digits[:1], digits[0])) == 1
+    assert notes(digits) == []
 
 
 def test_a_picture_of_what_there_is(rows, tmp_path):
@@ -112,6 +119,15 @@ def test_a_picture_of_what_there_is(rows, tmp_path):
         plot_comparison(some, "title", tmp_path / "x.png")
         assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
         (tmp_path / "x.png").unlink()
+
+
+@pytest.mark.parametrize("of_spikingjelly", [False, True])
+def test_networks_of_spikingjelly_have_a_colour_of_their_own(of_spikingjelly, tmp_path):
+    run = row("runs/one", bytes_per_image=1e6, of_spikingjelly=of_spikingjelly)
+    plot_comparison([run], "title", tmp_path / "x.png")
+    pixels = torch.tensor(imread(tmp_path / "x.png"))[..., :3]
+    for colour, there in (("#2a6f97", not of_spikingjelly), ("#9aa5b1", of_spikingjelly)):
+        assert bool(torch.isclose(pixels, torch.tensor(to_rgb(colour)), atol=1e-3).all(-1).any()) == there
 
 
 def test_methods_are_measured_in_turns(monkeypatch):
@@ -124,8 +140,8 @@ def test_methods_are_measured_in_turns(monkeypatch):
 
     monkeypatch.setattr(comparison, "measure_memory", lambda subject, task: 1000)
     monkeypatch.setattr(comparison, "measure_seconds", seconds)
-    names = ["trevsnn_digits:packed", "trevsnn_digits:reversible", "nothing"]
-    rows = [Row(named_method(name, timesteps=2, resolution=None, firing_rate=0.1), 2) for name in names]
+    settings = [("trevsnn_digits", "packed"), ("trevsnn_digits", "reversible"), ("nothing", "")]
+    rows = [Row(named_method(name, memory=memory, timesteps=2, firing_rate=0.1), 2) for name, memory in settings]
     measure(rows, CPU, "fp32", repeats=2)
     assert order == ["TRevSNNpacked", "TRevSNNreversible"] * 2
     packed, reversible, unknown = rows
@@ -137,14 +153,15 @@ def test_methods_are_measured_in_turns(monkeypatch):
     assert packed.macs == count_macs(model, (1, 32, 32))
     assert packed.firing_rate == pytest.approx(0.1)
     assert packed.assumed
+    assert not packed.of_spikingjelly
     assert "model 'nothing' is unknown" in unknown.error
     assert unknown.times == []
 
 
 def test_memory_optimised_by_spikingjelly():
     pytest.importorskip("spikingjelly")
-    names = ["ms_resnet_digits", "ms_resnet_digits-memopt"]
-    rows = [Row(named_method(name, timesteps=2, resolution=16, firing_rate=0.1), 2) for name in names]
+    methods = [named_method("ms_resnet_digits", memopt=memopt, timesteps=2, resolution=16) for memopt in (False, True)]
+    rows = [Row(method, 2) for method in methods]
     measure(rows, CPU, "fp32", repeats=1)
     plain, optimised = rows
     assert [row.error for row in rows] == [None, None]
@@ -152,3 +169,5 @@ def test_memory_optimised_by_spikingjelly():
     assert optimised.bytes_per_image < plain.bytes_per_image
     assert (optimised.parameters, optimised.macs) == (plain.parameters, plain.macs)
     assert plain.input_size == (1, 16, 16)
+    assert optimised.method.name == "ms_resnet_digits-memopt"
+    assert plain.of_spikingjelly

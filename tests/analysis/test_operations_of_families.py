@@ -96,3 +96,52 @@ def test_networks_of_spikingjelly(name):
     sums = [layer for layer in layers if layer.kind == "conv" and layer.firing_rate is not None and not layer.binary]
     assert bool(sums) == (name == "sew_resnet34")
     assert all(layer.firing_rate == pytest.approx(0.1) for layer in layers if layer.firing_rate is not None)
+
+
+SHAPE = {"channels": (4, 6, 8), "blocks": (1, 1, 2), "in_chans": 1, "num_classes": 5, "stem_stride": 1, "timesteps": 3}
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_steps_that_share_their_weights_are_added_up(frames):
+    model = create_model("trev_ms_resnet_digits", frames=frames, **SHAPE)
+    images = torch.full(model.config.input_shape(2, 16, 16), 2.0)  # could be taken for sums of spikes
+    found = measure_operations(model, [Batch(images, torch.zeros(2), [])])
+    first = "grid.cells.0.0.down" if frames else "encoder"
+    of_level_0 = 3 if frames else 1  # calls: images go through the first stage once
+    # weights x positions x calls
+    expected = {
+        f"stem {first}.0.conv": (9 * 4) * 16**2 * of_level_0,
+        f"conv {first}.1.conv1.conv": (9 * 4 * 4) * 8**2 * of_level_0,
+        f"conv {first}.1.conv2.conv": (9 * 4 * 4) * 8**2 * of_level_0,
+        f"conv {first}.1.shortcut.conv": (4 * 4) * 8**2 * of_level_0,
+        "conv grid.cells.0.1.down.0.conv1.conv": (9 * 4 * 6) * 4**2 * 3,
+        "conv grid.cells.0.1.down.0.conv2.conv": (9 * 6 * 6) * 4**2 * 3,
+        "conv grid.cells.0.1.down.0.shortcut.conv": (4 * 6) * 4**2 * 3,
+        "conv grid.cells.0.2.down.0.conv1.conv": (9 * 6 * 8) * 2**2 * 3,
+        "conv grid.cells.0.2.down.0.conv2.conv": (9 * 8 * 8) * 2**2 * 3,
+        "conv grid.cells.0.2.down.0.shortcut.conv": (6 * 8) * 2**2 * 3,
+        "conv grid.cells.0.2.down.1.conv1.conv": (9 * 8 * 8) * 2**2 * 3,
+        "conv grid.cells.0.2.down.1.conv2.conv": (9 * 8 * 8) * 2**2 * 3,
+        "conv grid.cells.1.0.up.conv": (6 * 4) * 4**2 * 2,  # nothing comes from above at step 0
+        "conv grid.cells.1.1.up.conv": (8 * 6) * 2**2 * 2,
+        "linear head": 8 * 5,
+    }
+    assert {layer.name: layer.macs for layer in found.layers} == expected
+    assert sum(expected.values()) == count_macs(model, (1, 16, 16))
+    stem, potential = (layer for layer in found.layers if layer.firing_rate is None)
+    assert (stem.kind, potential.name) == ("stem", f"conv {first}.1.shortcut.conv")
+    taps = (16 * 3 - 2) ** 2  # of 3 x 3 on 16 x 16 pixels, without padding
+    assert stem.operations == 4 * taps * of_level_0
+
+
+@pytest.mark.parametrize("name", ["trev_ms_resnet_digits", "trev_ms_resnet_dvs"])
+def test_an_assumed_rate_of_a_reversible_ms_resnet(name):
+    model = create_model(name, channels=(4, 4, 8, 8), blocks=(1, 1, 1, 1), timesteps=2)
+    size = model.config.in_chans, 32, 32
+    layers = assume_operations(model, size, 0.1).layers
+    assert sum(layer.macs for layer in layers) == count_macs(model, size)
+    stem, *others = [layer for layer in layers if layer.firing_rate is None]
+    assert stem.kind == "stem"
+    assert [layer.name.rpartition(".1.")[2] for layer in others] == ["shortcut.conv"], "a membrane potential"
+    assert all(layer.binary for layer in layers if layer.kind == "conv" and layer not in others)
+    assert all(layer.firing_rate == pytest.approx(0.1) for layer in layers if layer.firing_rate is not None)

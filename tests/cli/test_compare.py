@@ -1,4 +1,5 @@
 import json
+from shutil import copytree
 
 import pytest
 
@@ -69,6 +70,32 @@ def test_networks_that_a_package_is_missing_for_become_a_line(trevsnn, monkeypat
     assert "sdt_digits: model 'sdt_digits' is SpikingJelly's, which is not installed: pip install" in text
 
 
+def test_a_command_whose_every_method_failed_fails(trevsnn, tmp_path, monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(comparison, "measure_memory", out_of_memory)
+    monkeypatch.setattr("trevsnn.models.presets.spikingjelly_is_installed", lambda: False)
+    code, text, error = trevsnn("compare", "trevsnn_digits", "sdt_digits", "--timesteps", "1", *QUICK)
+    assert code == 2
+    assert "trevsnn_digits │" in text, "its energy"
+    assert error.startswith("trevsnn: error: every method failed; trevsnn_digits: out of memory, sdt_digits: model")
+    assert error.count("\n") == 1
+    code, text, error = trevsnn("compare", "sdt_digits", "--json", tmp_path / "x.json", *QUICK)
+    assert (code, text) == (2, "")
+    assert "not installed" in error
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_run_may_be_called_as_a_setting_is(trevsnn, tmp_path, digits_run):
+    run = copytree(digits_run, tmp_path / "small-memopt")
+    code, _, error = trevsnn("compare", run, *QUICK, "--json", tmp_path / "x.json")
+    assert code == 0, error
+    (row,) = json.loads((tmp_path / "x.json").read_text())
+    assert row["memopt_level"] is None
+    assert row["bytes_per_image"] > 0
+
+
 def test_the_default_methods_are_networks():
     pytest.importorskip("spikingjelly")
-    assert {name.removesuffix("-memopt") for name in METHODS} - {"trev_ms_resnet34"} <= set(list_models())
+    assert {name.removesuffix("-memopt") for name in METHODS} <= set(list_models())

@@ -12,6 +12,7 @@ from trevsnn.analysis.operations import Operations, assume_operations
 from trevsnn.analysis.published import INPUT_SIZE, PUBLISHED, TIMESTEPS, Published, published_ratio
 from trevsnn.analysis.training_step import Subject, Task, failures_in, measure_memory, measure_seconds, room
 from trevsnn.models import SpikingNetwork, create_model, parameter_counts
+from trevsnn.models.baselines import SpikingJellyNetwork
 from trevsnn.models.baselines.memopt import optimise_memory
 from trevsnn.training import intermediate_supervision_loss
 from trevsnn.training.precision import Precision
@@ -36,27 +37,38 @@ class Method:
     """Its operations."""
     accuracy: float | None = None
     """On its test images, 0 to 1; None for a network that is not trained."""
+    memopt: bool = False
+    """Whether SpikingJelly optimises its memory."""
 
 
-def named_method(name: str, timesteps: int, resolution: int | None, firing_rate: float) -> Method:
+def named_method(
+    network: str,
+    *,
+    memory: str = "",
+    memopt: bool = False,
+    timesteps: int,
+    resolution: int | None = None,
+    firing_rate: float = FIRING_RATE,
+) -> Method:
     """An untrained network by name.
 
     Args:
-        name: that of a network; a T-RevSNN's may go on with a memory setting, as in `trevsnn_small:packed`, and
-            one of SpikingJelly's networks with `-memopt`, for its memory optimised by SpikingJelly.
+        network: its name.
+        memory: a memory setting, its own where empty; not for SpikingJelly's networks.
+        memopt: have SpikingJelly optimise the memory of one of its networks.
         timesteps: T.
         resolution: height and width of the images (pixels); the network's own by default.
         firing_rate: assumed of every neuron for the operations, 0 to 1.
     """
 
     def build() -> tuple[SpikingNetwork, InputSize]:
-        network, _, memory = name.removesuffix(MEMOPT).partition(":")
         model = create_model(network, timesteps=timesteps, **({"memory": memory} if memory else {}))
         size: InputSize = model.default_cfg["input_size"]  # type: ignore[index]
         return model, size if resolution is None else (size[0], resolution, resolution)
 
+    name = network + (f":{memory}" if memory else "") + (MEMOPT if memopt else "")
     count = partial(assume_operations, firing_rate=firing_rate)
-    return Method(name=name.removesuffix(REVERSIBLE), build=build, count=count)
+    return Method(name=name.removesuffix(REVERSIBLE), build=build, count=count, memopt=memopt)
 
 
 @dataclass
@@ -66,6 +78,8 @@ class Row:
     method: Method
     batch: int
     """Images of a training step."""
+    of_spikingjelly: bool = False
+    """Whether the network is one of SpikingJelly's."""
     timesteps: int | None = None
     input_size: InputSize | None = None
     parameters: int | None = None
@@ -155,6 +169,7 @@ def measure(
         with room(device), failures_in(row):
             torch.manual_seed(0)
             model, size = row.method.build()
+            row.of_spikingjelly = isinstance(model, SpikingJellyNetwork)
             row.timesteps, row.input_size = model.config.timesteps, size
             row.parameters = parameter_counts(model)["deployed"]
             _count(row, model.to(device), size)
@@ -182,7 +197,7 @@ def _count(row: Row, model: SpikingNetwork, size: InputSize) -> None:
 
 def _prepare(row: Row, model: SpikingNetwork, task: Task) -> Subject:
     """The network ready for training, its memory optimised if so the method goes."""
-    if row.method.name.endswith(MEMOPT):
+    if row.method.memopt:
         model, row.memopt_level = _optimised(row.method, task)
     subject = Subject(model.train(), intermediate_supervision_loss)
     subject.park()

@@ -12,7 +12,6 @@ from trevsnn.analysis.energy import unit_of
 from trevsnn.files import atomic_path
 
 _OURS, _PEERS, _LIGHTER, _PAPER = "#2a6f97", "#9aa5b1", 0.45, "#b0413e"
-_PREFIXES = ("trevsnn_", "trev_")
 
 
 def plot_comparison(rows: Sequence[Row], title: str, path: Path) -> None:
@@ -25,7 +24,7 @@ def plot_comparison(rows: Sequence[Row], title: str, path: Path) -> None:
     """
     figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout="constrained")
     memory, speed, energy = figure.subplots(1, 3, sharey=True)
-    colours = [_OURS if row.method.name.startswith(_PREFIXES) else _PEERS for row in rows]
+    colours = [_PEERS if row.of_spikingjelly else _OURS for row in rows]
     places = [float(i) for i in range(len(rows))]
     above, below = ([place + shift for place in places] for shift in (-0.22, 0.22))
     unit, scale = unit_of(max((row.strict or 0 for row in rows), default=0))

@@ -8,6 +8,12 @@ from typing import Any
 from trevsnn.analysis.comparison import Row, ratios
 from trevsnn.analysis.energy import unit_of
 
+_PAPERS = (
+    "papers' memory and time of training are of A100 GPUs in fp16; their memory is that of the whole GPU divided by "
+    "the batch, weights, gradients and optimizer included, the measured one the highest sum of live allocations in one "
+    "step, over what was there before it"
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,13 +41,14 @@ def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What has to be known of single methods: how memory was optimised, and why figures are missing."""
+    """What has to be known: what papers' figures are of, how memory was optimised, and why figures are missing."""
+    papers = [_PAPERS] if any(row.paper for row in rows) else []
     levels = [
         f"{row.label}: SpikingJelly's memory optimisation at level {row.memopt_level}"
         for row in rows
         if row.memopt_level is not None
     ]
-    return levels + [f"{row.label}: {row.error}" for row in rows if row.error is not None]
+    return papers + levels + [f"{row.label}: {row.error}" for row in rows if row.error is not None]
 
 
 def _measured(rows: Sequence[Row]) -> Table:
@@ -96,7 +103,8 @@ def _reported(rows: Sequence[Row]) -> Table:
                 "parameters": _number(paper.parameters, ".1f", 1e6) + _times(row.parameters, paper.parameters),
                 "memory": _number(paper.bytes_per_image, ".1f", 1e6)
                 + _times(row.bytes_per_image, paper.bytes_per_image),
-                "energy": _number(paper.energy, ".2f", 1e9) + _times(row.published, paper.energy),
+                "energy": _number(paper.energy, ".2f", 1e9)
+                + _times(None if row.assumed else row.published, paper.energy),  # a rate can be chosen to give any
                 "accuracy": _number(paper.accuracy, ".1%"),
             }
         )

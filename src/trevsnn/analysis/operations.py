@@ -5,8 +5,8 @@ the map, it costs nothing. `Layer.macs` alone is the usual figure of an ordinary
 kernel counts, zeros and padding too. Biases, BatchNorm (part of the convolution before it once folded), residual sums,
 products of spikes with spikes (a transformer's attention), pooling and the update of the neurons are not counted.
 
-Networks of other families than T-RevSNN run at every step, and a layer's operations are those of all steps together;
-but their first convolution, which sees the same image at each, counts once. Of clips it counts every frame.
+In networks of other families than T-RevSNN a layer's operations are those of all its calls together, at every step as a
+rule. Their first convolution counts once, as it sees the same image at each; of clips it counts every frame.
 """
 
 import copy
@@ -35,7 +35,8 @@ class Layer:
     block: int | None
     """Block of the cell, counted from 0, with two streams its branch; None in its fusion."""
     name: str
-    """Its kind, and which one where there are several; in other networks than T-RevSNN, the name of its module."""
+    """Its kind, and which one where there are several; in other networks than T-RevSNN, the name of its module, the
+    first where several share their weight."""
     macs: int
     """Multiply-accumulates of an ordinary network: weights times positions."""
     operations: float
@@ -127,8 +128,7 @@ def assume_operations(model: SpikingNetwork, input_size: tuple[int, int, int], f
         >>> [layer.macs for layer in layers if layer.kind == "stem"]
         [301056, 331776]
     """
-    if not 0 <= firing_rate <= 1:
-        raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
+    check_firing_rate(firing_rate)
     trial, x = _trial(model, input_size)
     with torch.inference_mode(), recording(trial) as received:
         trial(x)
@@ -137,6 +137,16 @@ def assume_operations(model: SpikingNetwork, input_size: tuple[int, int, int], f
         record.assume(firing_rate, share=firing_rate if rated else 1.0, binary=spikes)
     images = x.shape[1 if model.config.frames else 0]
     return Operations(chains=_chains(received, images, _is_linear(model), assumed=True), images=0)
+
+
+def check_firing_rate(firing_rate: float) -> None:
+    """Refuse one that is not a share.
+
+    Raises:
+        ValueError: with what to give.
+    """
+    if not 0 <= firing_rate <= 1:
+        raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
 
 
 def _trial(model: SpikingNetwork, input_size: tuple[int, int, int]) -> tuple[SpikingNetwork, Tensor]:

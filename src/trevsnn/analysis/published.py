@@ -24,7 +24,7 @@ class Published:
     accuracy: float | None = None
     """Top-1, 0 to 1."""
     bytes_per_image: float | None = None
-    """Peak memory of training."""
+    """Peak memory of training: that of a whole GPU, weights, gradients and optimizer included, divided by its batch."""
     seconds: float | None = None
     """Of one epoch of training."""
     energy: float | None = None

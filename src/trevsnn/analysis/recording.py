@@ -1,7 +1,8 @@
 """What the layers of a network receive while it runs.
 
 Subnetworks of a T-RevSNN share modules, so there the place of a layer is not in its module: cells and blocks announce
-themselves. In a network of another family every `nn.Conv2d` and `nn.Linear` is one layer, over all its calls.
+themselves. In a network of another family every weight of an `nn.Conv2d` or `nn.Linear` is one layer, over all its
+calls: steps may have modules of their own that share it.
 """
 
 from collections.abc import Callable, Iterator
@@ -119,9 +120,10 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
         for conv, name in _named_layers(model).items():
             listen(conv, record_here(name))
     else:
+        names: dict[Tensor, str] = {}
         for name, module in model.named_modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                listen(module, record_module(name))
+                listen(module, record_module(names.setdefault(module.weight, name)))
     try:
         yield received
     finally:

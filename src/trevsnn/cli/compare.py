@@ -21,7 +21,7 @@ from trevsnn.analysis.comparison import (
 )
 from trevsnn.analysis.comparison_tables import comparison_tables, notes
 from trevsnn.analysis.machine import describe
-from trevsnn.analysis.operations import Operations, measure_operations
+from trevsnn.analysis.operations import Operations, check_firing_rate, measure_operations
 from trevsnn.analysis.published import REFERENCE
 from trevsnn.cli.energy import IMAGES
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
@@ -33,7 +33,7 @@ from trevsnn.models import SpikingNetwork, list_models
 from trevsnn.models.baselines import BASELINES
 from trevsnn.models.config import check_count
 from trevsnn.reversible import check_memory
-from trevsnn.suggest import suggest
+from trevsnn.suggest import shortened, suggest
 from trevsnn.training import RunFolder, choose_device
 from trevsnn.training.config import Device, Whole
 from trevsnn.training.precision import Precision
@@ -94,44 +94,55 @@ def compare(
         check_count(name, value, 1)
     if resolution is not None:
         check_count("resolution", resolution, 1)
-    if not 0 <= firing_rate <= 1:
-        raise ValueError(f"firing_rate={firing_rate!r} must be from 0 to 1; give 0.1 for one neuron in ten")
+    check_firing_rate(firing_rate)
     rows = [Row(_method(name, timesteps, resolution, firing_rate), batch) for name in methods or METHODS]
     base = _reference(rows, reference)
     settings = {"device": place.type, "precision": precision, "repeats": repeats, "assumed_firing_rate": firing_rate}
     try:
         measure(rows, place, precision, repeats, _with_bar)
     finally:  # what there is after Ctrl-C, too
-        write_json([_as_json(row, base) | settings for row in rows], json)
-        machine = describe(place)
-        about = f"batch {batch}, {precision}, repeats {repeats}; " + ", ".join(
-            f"{name} {value}" for name, value in machine.items() if value is not None
-        )
-        _report(rows, base, about, output)
-        if plot is not None:
-            from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import
+        if any(row.parameters is not None for row in rows):
+            write_json([_as_json(row, base) | settings for row in rows], json)
+            machine = describe(place)
+            about = f"batch {batch}, {precision}, repeats {repeats}; " + ", ".join(
+                f"{name} {value}" for name, value in machine.items() if value is not None
+            )
+            _report(rows, base, about, output)
+            if plot is not None:
+                from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import
 
-            plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
+                plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
+    if all(row.error is not None for row in rows):
+        raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
 
 
 def _method(name: str, timesteps: int, resolution: int | None, firing_rate: float) -> Method:
     """A run, or an untrained network.
 
     Raises:
-        ValueError: when it is neither; a network that a package is missing for comes to nothing later.
+        ValueError: when it is neither, or its options do not fit; a network that a package is missing for comes to
+            nothing later.
     """
     network, _, memory = name.removesuffix(MEMOPT).partition(":")
-    if network not in (*list_models(), *BASELINES, *METHODS):
+    memopt = name.endswith(MEMOPT)
+    if network not in (*list_models(), *BASELINES):
         if not Path(name).exists():
             raise ValueError(f"{name!r} is neither a run nor a network; {suggest(network, list_models())}")
         return _run(name)
-    if name.endswith(MEMOPT) and network not in BASELINES:
+    if memopt and network not in BASELINES:
         raise ValueError(f"{name!r}: {MEMOPT} is for SpikingJelly's networks, {', '.join(BASELINES)}")
     if memory:
         if network in BASELINES:
-            raise ValueError(f"{name!r}: a memory setting is for T-RevSNNs; leave :{memory} out")
+            raise ValueError(f"{name!r}: a memory setting is not for SpikingJelly's networks; leave :{memory} out")
         check_memory(memory)
-    return named_method(name, timesteps, resolution, firing_rate)
+    method = named_method(
+        network, memory=memory, memopt=memopt, timesteps=timesteps, resolution=resolution, firing_rate=firing_rate
+    )
+    if network in list_models():
+        with torch.device("meta"):
+            model, size = method.build()
+            model.check_input(torch.empty(model.config.input_shape(1, *size[1:])))
+    return method
 
 
 def _run(folder: str) -> Method:
