@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format memory benchmark
+.PHONY: demo test lint format memory benchmark results
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
 	$(BIN)/trevsnn train digits --output runs/demo --overwrite
 
@@ -25,6 +25,14 @@ memory: $(BIN)/.installed  ## the tables and pictures of training memory in READ
 benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
 	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
 	$(BIN)/python benchmarks/inference.py --output runs/benchmarks
+
+results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (three hours)
+	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn compare --batch 8 --repeats 3 --plot docs/images/compare.png --output runs/compare.md
+	$(BIN)/trevsnn gradients --plot docs/images/gradients.png
+	$(BIN)/trevsnn ablate digits --epochs 12
+	$(BIN)/trevsnn ablate digits --vary model=trevsnn_digits,ms_resnet_digits --output runs/accuracy-digits
+	$(BIN)/trevsnn ablate events --dataset digits --vary model=trevsnn_dvs --output runs/accuracy-events
+	$(BIN)/trevsnn ablate events --dataset digits --recipe event_digits_bptt --vary model=ms_resnet_dvs --output runs/accuracy-events-bptt
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trevsnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

@@ -129,7 +129,6 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ),
         ("ablate digits --vary optimizer=sgd", "adamw"),
         ("ablate digits --vary epochs", "vary='epochs': Invalid value for --epochs"),
-        ("ablate digits --vary augment=true", "there is nothing to compare the base with"),
         ("ablate digits --vary seed=1,2", "give --seeds"),
         ("ablate digits --vary data=a,b", "all runs are on the same data"),
         ("ablate digits --vary channels=8,4.5", "4.5"),

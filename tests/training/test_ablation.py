@@ -66,8 +66,14 @@ def test_what_the_network_cannot_have_is_left_out_or_refused(few_digits):
     assert "choose a multiple of 4" in planned.left_out["input_encoding"]
     with pytest.raises(ValueError, match=r"question input_encoding: .* choose a multiple of 4"):
         plan_ablation(base, few_digits, {"input_encoding": ("shared", "grouped")})
-    with pytest.raises(ValueError, match="nothing to compare"):
+    with pytest.raises(ValueError, match="no question can be asked"):
         plan_ablation(base, few_digits, {"input_encoding": ("shared", "grouped")}, optional=True)
+
+
+def test_the_base_alone_is_trained_with_all_seeds(few_digits):
+    planned = plan_ablation(SMALL, few_digits, {"augment": (True,)})
+    assert planned.variants == [planned.base]
+    assert list(planned.questions["augment"]) == ["on"]
 
 
 def test_networks_of_other_families_are_compared(few_digits):

@@ -64,6 +64,8 @@ def plan_ablation(
 ) -> Ablation:
     """The variants of one question at a time, each built once to see that it can be trained.
 
+    A question with no other value than the base's is the base alone, with all seeds.
+
     Args:
         base: the settings that all have in common.
         dataset: what to train on.
@@ -90,8 +92,8 @@ def plan_ablation(
                 raise ValueError(f"question {field}: {error}") from error
             left_out[field] = str(error)
             del asked[field]
-    if not any(len(variants) > 1 for variants in asked.values()):
-        raise ValueError("there is nothing to compare the base with; give --questions, or --vary with another value")
+    if not asked:
+        raise ValueError("no question can be asked of this network on these data; give --vary OPTION=VALUE,VALUE")
     return Ablation(base=reference, questions=asked, left_out=left_out)
 
 
