@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from trevsnn.models.config import BaseConfig
 from trevsnn.models.weights import WeightsInfo, weights_info
+from trevsnn.reversible import ReversibleGrid
 
 
 class SpikingNetwork(nn.Module):
@@ -59,3 +60,26 @@ class SpikingNetwork(nn.Module):
             )
         if self.config.frames and len(x) != self.config.timesteps:
             raise ValueError(f"input of shape {tuple(x.shape)} has {len(x)} frames, timesteps={self.config.timesteps}")
+
+
+class ReversibleNetwork(SpikingNetwork):
+    """One on the reversible grid."""
+
+    grid: ReversibleGrid
+
+    def set_memory(self, memory: str) -> None:
+        """Choose what a training step keeps: `"reversible"`, `"packed"` or `"stored"`; the gradients are the same.
+
+        Raises:
+            ValueError: for another name.
+        """
+        self.grid.set_memory(memory)
+        self.config = replace(self.config, memory=self.grid.memory)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """timm's switch: `"reversible"` memory when enabled, else `"stored"`."""
+        self.set_memory("reversible" if enable else "stored")
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone: the decays of the neurons."""
+        return {name for name, _ in self.named_parameters() if name.startswith("grid.decays.")}

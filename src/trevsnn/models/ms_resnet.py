@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from trevsnn.layers import ConvNorm, Fusion, MembraneShortcutBlock
-from trevsnn.models.base import SpikingNetwork
+from trevsnn.models.base import ReversibleNetwork
 from trevsnn.models.config import MSResNetConfig
 from trevsnn.neurons import packed_activations
 from trevsnn.reversible import Memory, ReplayableModule, ReversibleGrid, StepState, check_memory, recompute
@@ -63,7 +63,7 @@ class Cell(Fusion):
         return self.join(*super().forward(below, above))
 
 
-class ReversibleMSResNet(SpikingNetwork):
+class ReversibleMSResNet(ReversibleNetwork):
     """MS-ResNet for images, or for clips of frames (see `BaseConfig.frames`), whose classifier reads the firing rates.
 
     The first stage of an image runs once: it would come to the same at every step.
@@ -91,15 +91,6 @@ class ReversibleMSResNet(SpikingNetwork):
         self.reset_classifier(config.num_classes)
         self.apply(_initialise)
 
-    def set_memory(self, memory: str) -> None:
-        """Choose what a training step keeps: `"reversible"`, `"packed"` or `"stored"`; the gradients are the same.
-
-        Raises:
-            ValueError: for another name.
-        """
-        self.grid.set_memory(memory)
-        self.config = replace(self.config, memory=self.grid.memory)
-
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W), or (T, N, in_chans, H, W) with frames -> logits (N, num_classes)."""
         self.check_input(x)
@@ -121,10 +112,6 @@ class ReversibleMSResNet(SpikingNetwork):
         self.config = replace(self.config, num_classes=num_classes)
         self.weights_info = self.weights_info and replace(self.weights_info, class_names=None)
         self.head = nn.Linear(self.num_features, num_classes).to(next(self.parameters()))
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that weight decay should leave alone: the decays of the neurons."""
-        return {name for name, _ in self.named_parameters() if name.startswith("grid.decays.")}
 
     def check_input(self, x: Tensor) -> None:
         """Refuse an input of `forward` that does not fit.

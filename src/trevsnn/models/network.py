@@ -33,7 +33,7 @@ from trevsnn.layers import (
     TwoStreams,
 )
 from trevsnn.layers.stem import STRIDE
-from trevsnn.models.base import SpikingNetwork
+from trevsnn.models.base import ReversibleNetwork, SpikingNetwork
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.weights import read_weights_info, save_weights
 from trevsnn.reversible import ReplayableModule, ReversibleGrid, Sliced, StepState, recompute
@@ -87,7 +87,7 @@ def require_trevsnn(model: SpikingNetwork, what: str) -> "TRevSNN":
     return model
 
 
-class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
+class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
     """Temporal-reversible spiking network for images, or for clips of frames (see `NetworkConfig.frames`).
 
     In training with auxiliary heads `forward` returns the logits of every head, the deployed one last;
@@ -119,15 +119,6 @@ class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="ap
         self.head_drop = nn.Dropout(config.drop_rate)
         self.reset_classifier(config.num_classes)
         self.apply(_initialise)
-
-    def set_memory(self, memory: str) -> None:
-        """Choose what a training step keeps: `"reversible"`, `"packed"` or `"stored"`; the gradients are the same.
-
-        Raises:
-            ValueError: for another name.
-        """
-        self.grid.set_memory(memory)
-        self.config = replace(self.config, memory=self.grid.memory)
 
     def set_negative_slope(self, slope: float) -> None:
         """Slope for negative values of the leaky-relu in the stem and the head; 1 makes both linear."""
@@ -183,14 +174,6 @@ class TRevSNN(SpikingNetwork, ModelHubMixin, library_name="trevsnn", license="ap
         self.aux_heads = heads.apply(_initialise).to(like)
         self.head: nn.Module = SpikeHead(self.num_features, num_classes) if num_classes else nn.Flatten()
         self.head.apply(_initialise).to(like)
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that weight decay should leave alone: the decays of the neurons."""
-        return {name for name, _ in self.named_parameters() if name.startswith("grid.decays.")}
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """timm's switch: `"reversible"` memory when enabled, else `"stored"`."""
-        self.set_memory("reversible" if enable else "stored")
 
     def fold(self) -> "TRevSNN":
         """The deployed network (see `trevsnn.models.fold`), a copy in eval mode with the same logits."""
