@@ -29,7 +29,7 @@ benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/ben
 results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (three hours)
 	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn compare --batch 8 --repeats 3 --plot docs/images/compare.png --output runs/compare.md
 	$(BIN)/trevsnn gradients --plot docs/images/gradients.png
-	$(BIN)/trevsnn ablate digits --epochs 12
+	$(BIN)/trevsnn ablate digits --epochs 8
 	$(BIN)/trevsnn ablate digits --vary model=trevsnn_digits,ms_resnet_digits --output runs/accuracy-digits
 	$(BIN)/trevsnn ablate events --dataset digits --vary model=trevsnn_dvs --output runs/accuracy-events
 	$(BIN)/trevsnn ablate events --dataset digits --recipe event_digits_bptt --vary model=ms_resnet_dvs --output runs/accuracy-events-bptt
