@@ -26,7 +26,7 @@ benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/ben
 	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
 	$(BIN)/python benchmarks/inference.py --output runs/benchmarks
 
-results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (three hours)
+results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (long)
 	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn compare --batch 8 --repeats 3 --plot docs/images/compare.png --output runs/compare.md
 	$(BIN)/trevsnn gradients --plot docs/images/gradients.png
 	$(BIN)/trevsnn ablate digits --epochs 8

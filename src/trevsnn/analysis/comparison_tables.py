@@ -7,6 +7,7 @@ from typing import Any
 
 from trevsnn.analysis.comparison import Row, ratios
 from trevsnn.analysis.energy import unit_of
+from trevsnn.markdown import markdown_table
 
 _PAPERS = (
     "papers' memory and time of training are of A100 GPUs in fp16; their memory is that of the whole GPU divided by "
@@ -25,9 +26,8 @@ class Table:
 
     def markdown(self) -> str:
         """Title and table."""
-        lines = [" | ".join(self.columns.values()), "|".join(["---"] + ["---:"] * (len(self.columns) - 1))]
-        lines += [" | ".join(row[name] for name in self.columns) for row in self.rows]
-        return "\n".join([f"{self.title}:", "", *(f"| {line} |" for line in lines)])
+        rows = ((row[name] for name in self.columns) for row in self.rows)
+        return "\n".join([f"{self.title}:", "", *markdown_table(self.columns.values(), rows)])
 
 
 def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:

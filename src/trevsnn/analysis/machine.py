@@ -1,6 +1,7 @@
 """What a figure has to be read with: the machine and the versions it was measured on."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,3 +34,8 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def named_values(machine: Mapping[str, Any]) -> str:
+    """What `describe` returns as a line, without what is not installed."""
+    return ", ".join(f"{name} {value}" for name, value in machine.items() if value is not None)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 
-from trevsnn.analysis.machine import describe
+from trevsnn.analysis.machine import describe, named_values
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.settings import dataset_name, settings_from_file
 from trevsnn.data import load_dataset
@@ -82,7 +82,7 @@ def ablate(
     console = plain_console()
     for question, why in ablation.left_out.items():
         console.print(f"question {question} is left out: {why}", soft_wrap=True)
-    machine = ", ".join(f"{k} {v}" for k, v in describe(choose_device(settings.device)).items() if v is not None)
+    machine = named_values(describe(choose_device(settings.device)))
     rows = []
     with the_same_command_goes_on():
         for _ in runs.train(console):

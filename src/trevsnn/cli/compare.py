@@ -20,7 +20,7 @@ from trevsnn.analysis.comparison import (
     ratios,
 )
 from trevsnn.analysis.comparison_tables import comparison_tables, notes
-from trevsnn.analysis.machine import describe
+from trevsnn.analysis.machine import describe, named_values
 from trevsnn.analysis.operations import Operations, check_firing_rate, measure_operations
 from trevsnn.analysis.published import REFERENCE
 from trevsnn.cli.energy import IMAGES
@@ -104,9 +104,7 @@ def compare(
         if any(row.parameters is not None for row in rows):
             write_json([_as_json(row, base) | settings for row in rows], json)
             machine = describe(place)
-            about = f"batch {batch}, {precision}, repeats {repeats}; " + ", ".join(
-                f"{name} {value}" for name, value in machine.items() if value is not None
-            )
+            about = f"batch {batch}, {precision}, repeats {repeats}; {named_values(machine)}"
             _report(rows, base, about, output)
             if plot is not None:
                 from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import

@@ -99,8 +99,7 @@ def plan_ablation(
 
 def variant_of(name: str, learner: Learner) -> Variant:
     """The network that a learner trains, by this name."""
-    parameters = sum(p.numel() for p in learner.model.parameters() if p.requires_grad)
-    return Variant(name=name, config=learner.config, parameters=parameters)
+    return Variant(name=name, config=learner.config, parameters=learner.learned_parameters)
 
 
 def _changed(base: TrainConfig, learner: Learner, field: str, value: Any) -> TrainConfig:

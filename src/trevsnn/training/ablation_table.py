@@ -4,10 +4,11 @@ Accuracies are those after the last epoch, never the best one's. A difference to
 both owe to the seed, the order of the images for one, is not in its spread.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from trevsnn.markdown import markdown_table
 from trevsnn.training.ablation import AblationRuns
 from trevsnn.training.config import dump_config
 
@@ -102,9 +103,7 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
         f"and highest over the seeds {', '.join(map(str, runs.seeds))}, and the difference to the base, seed by seed.",
         f"The base is {base.config.model or dataset.model}.",
         "",
-        _line(COLUMNS.values()),
-        _line("---" for _ in COLUMNS),
-        *(_line(in_words(row).values()) for row in rows),
+        *markdown_table(COLUMNS.values(), (in_words(row).values() for row in rows)),
         "",
         *(f"- {name}, seed {seed}: {line}" for (name, seed), line in runs.failures.items()),
         *(f"- {field} is left out: {why}" for field, why in runs.ablation.left_out.items()),
@@ -116,10 +115,6 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
         "```",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _share(value: float | None) -> str:

@@ -74,7 +74,7 @@ def forecast_run(config: TrainConfig, dataset: LabelledData) -> Forecast:
         test_seconds = max(seconds / images, 1 / loading) * len(dataset.test)
         epoch_seconds = learner.steps_per_epoch * learner.effective_batch / min(training, loading) + test_seconds
         return Forecast(
-            parameters=sum(p.numel() for p in learner.model.parameters() if p.requires_grad),
+            parameters=learner.learned_parameters,
             steps_per_epoch=learner.steps_per_epoch,
             effective_batch=learner.effective_batch,
             loading_images_per_second=loading,

@@ -206,6 +206,11 @@ class Learner:
         self.scaler.scale(loss).backward()
         return loss.detach()
 
+    @property
+    def learned_parameters(self) -> int:
+        """Number of weights that training changes, shared ones once."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that `step` reads and changes. Random numbers need none: every step seeds them anew."""
         return {

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import nn
 
-_PACKAGE = "spikingjelly.activation_based"
+from trevsnn.models.baselines.spikingjelly import PACKAGE
+
 _TARGETS: dict[str, tuple[str | type, ...]] = {
     "ms_resnet": ("_MSBlock",),
     "sew_resnet": ("BasicBlock",),
@@ -41,7 +42,7 @@ def optimise_memory(
         RuntimeError: by SpikingJelly, for a level above 1 without CUDA.
         ValueError: for a network that is not of the zoo.
     """
-    functional, memopt, neuron = (import_module(f"{_PACKAGE}.{name}") for name in ("functional", "memopt", "neuron"))
+    functional, memopt, neuron = (import_module(f"{PACKAGE}.{name}") for name in ("functional", "memopt", "neuron"))
     deadline = monotonic() + search_limit
 
     def example(network: nn.Module) -> Any:
@@ -61,8 +62,8 @@ def optimise_memory(
 
 
 def _targets(network: nn.Module) -> tuple[type, ...]:
-    modules = {type(module).__module__.removeprefix(f"{_PACKAGE}.model.") for module in network.modules()}
+    modules = {type(module).__module__.removeprefix(f"{PACKAGE}.model.") for module in network.modules()}
     for name in modules & set(_TARGETS):
-        zoo = import_module(f"{_PACKAGE}.model.{name}")
+        zoo = import_module(f"{PACKAGE}.model.{name}")
         return tuple(getattr(zoo, target) if isinstance(target, str) else target for target in _TARGETS[name])
     raise ValueError(f"network={type(network).__name__} is none of {', '.join(_TARGETS)}; give one of these")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.config import BaseConfig, MSResNetConfig, check_count
 
-_PACKAGE = "spikingjelly.activation_based"
+PACKAGE = "spikingjelly.activation_based"
 
 
 def spikingjelly_is_installed() -> bool:
@@ -87,7 +87,7 @@ class SpikingJellyNetwork(SpikingNetwork):
         """(N, in_chans, H, W), or (T, N, in_chans, H, W) with frames -> logits (N, num_classes)."""
         self.check_input(x)
         sequence = x if self.config.frames else x.unsqueeze(0).repeat(self.config.timesteps, 1, 1, 1, 1)
-        functional = import_module(f"{_PACKAGE}.functional")
+        functional = import_module(f"{PACKAGE}.functional")
         functional.reset_net(self.network)
         logits = self._run(sequence)
         functional.reset_net(self.network)  # its states would keep the graph alive
@@ -96,7 +96,7 @@ class SpikingJellyNetwork(SpikingNetwork):
     @property
     def neurons(self) -> list[nn.Module]:
         """Its layers of neurons, SpikingJelly's."""
-        base = import_module(f"{_PACKAGE}.neuron").BaseNode
+        base = import_module(f"{PACKAGE}.neuron").BaseNode
         return [module for module in self.network.modules() if isinstance(module, base)]
 
     @property
@@ -108,7 +108,7 @@ class SpikingJellyNetwork(SpikingNetwork):
         return self.network(sequence)
 
     def _zoo(self, module: str) -> Any:
-        return import_module(f"{_PACKAGE}.model.{module}")
+        return import_module(f"{PACKAGE}.model.{module}")
 
 
 class MSResNet(SpikingJellyNetwork):
@@ -179,7 +179,7 @@ class SEWResNet(SpikingJellyNetwork):
     representative = "sew_resnet34"
 
     def _build(self) -> nn.Module:
-        neuron, surrogate, layer = (import_module(f"{_PACKAGE}.{name}") for name in ("neuron", "surrogate", "layer"))
+        neuron, surrogate, layer = (import_module(f"{PACKAGE}.{name}") for name in ("neuron", "surrogate", "layer"))
         network = self._zoo("sew_resnet").sew_resnet34(
             num_classes=self.config.num_classes,
             cnf="ADD",
@@ -189,7 +189,7 @@ class SEWResNet(SpikingJellyNetwork):
         )
         if self.config.in_chans != 3:  # the zoo's is for colour images only
             network.conv1 = layer.Conv2d(self.config.in_chans, 64, 7, stride=2, padding=3, bias=False)
-        import_module(f"{_PACKAGE}.functional").set_step_mode(network, "m")
+        import_module(f"{PACKAGE}.functional").set_step_mode(network, "m")
         return network
 
     @property
