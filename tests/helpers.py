@@ -1,10 +1,12 @@
 """Small cells, grids and the comparison of gradients, for the tests of the engine."""
 
+import random
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import cycle, islice
 
+import numpy as np
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
@@ -184,7 +186,8 @@ def train_step(grid: ReversibleGrid, inputs, memory: str, readout=everything, us
     """Forward and backward pass of a copy of the grid; the loss reads `outputs[used]`."""
     grid = clone(grid, memory)
     leaves = [x.clone().requires_grad_() for x in ([inputs] if isinstance(inputs, Tensor) else inputs)]
-    torch.manual_seed(seed)
+    for seed_generator in (torch.manual_seed, np.random.seed, random.seed):
+        seed_generator(seed)
     outputs = grid(leaves[0] if isinstance(inputs, Tensor) else leaves, readout)
     weighted_sum(outputs[used]).backward()
     return Step([output.detach() for output in outputs], gradients(grid, leaves), dict(grid.named_buffers()))

@@ -33,19 +33,29 @@ class StoredColumn:
 
     Args:
         cells, decays: of this level, one per step.
+        level: its number, from 0.
+        watched: whether what runs again is compared with the first run.
     """
 
     membrane: Tensor  # from the first step on
     spikes: Spikes
 
-    def __init__(self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter]):
+    def __init__(
+        self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter], level: int = 0, watched: bool = True
+    ):
         self.cells = cells
         self.decays = decays
+        self.level = level
+        self.watched = watched
+
+    def name(self, t: int) -> str:
+        """What to call the cell of step t in messages."""
+        return f"cells[{t}][{self.level}] ({type(self.cells[t]).__name__}: step {t}, level {self.level})"
 
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
         """Advance membrane and spikes to step t; steps come in order."""
         f = self.cells[t](decoded(below), None if above is None else decoded(above))
-        f = _membrane_precision(f.run() if isinstance(f, Sliced) else f, self.decays[t])
+        f = _membrane_precision(f.run() if isinstance(f, Sliced) else f, self.decays[t], self.name(t))
         self.membrane = leak(expand_decay(self.decays[t], f), self.membrane if t else None, f)
         self.spikes = spike(self.membrane)
 
@@ -58,8 +68,10 @@ class StoredColumn:
 class ReversibleColumn(StoredColumn):
     """One level, keeping codes of spikes and running its cells again."""
 
-    def __init__(self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter]):
-        super().__init__(cells, decays)
+    def __init__(
+        self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter], level: int = 0, watched: bool = True
+    ):
+        super().__init__(cells, decays, level, watched)
         learned = any(alpha.requires_grad for alpha in decays[1:])
         shared = all(alpha is decays[0] for alpha in decays)
         self.collects = learned and shared
@@ -69,7 +81,8 @@ class ReversibleColumn(StoredColumn):
         self.anchors: list[Tensor | None] = []
 
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
-        cell, decay, kind, anchor = ReplayableModule(self.cells[t]), self.decays[t], None, (None, None)
+        cell = ReplayableModule(self.cells[t], self.name(t), self.watched)
+        decay, kind, anchor = self.decays[t], None, (None, None)
         if self.collects:
             kind = Collect
         elif self.reconstructs and t:
@@ -133,15 +146,27 @@ def _cell_and_tap(
     rest, tensors = None, (f,)
     if isinstance(f, Sliced):
         body, tensors = f.body, (*f.samples, *f.shared)
-        rest = replace(f, body=lambda samples, shared: _membrane_precision(body(samples, shared), decay))
+        rest = replace(f, body=lambda samples, shared: _membrane_precision(body(samples, shared), decay, cell.name))
     elif kind is None:
-        return _membrane_precision(f, decay), None
+        return _membrane_precision(f, decay, cell.name), None
     else:
-        tensors = (_membrane_precision(f, decay),)
-    f, token = Tap.apply(kind, rest, replaying, decay, *token_and_anchor, *tensors)
+        tensors = (_membrane_precision(f, decay, cell.name),)
+    name = cell.name if cell.watched else None
+    f, token = Tap.apply(kind, rest, replaying, name, decay, *token_and_anchor, *tensors)
     return f, None if kind is None else token
 
 
-def _membrane_precision(f: Tensor, alpha: Tensor) -> Tensor:
-    """f in alpha's precision at least: membrane potentials stay fp32 under autocast."""
+def _membrane_precision(f: Tensor, alpha: Tensor, cell: str) -> Tensor:
+    """f in alpha's precision at least: membrane potentials stay fp32 under autocast.
+
+    Raises:
+        TypeError: when the cell did not return a tensor (N, C, ...).
+    """
+    if not isinstance(f, Tensor):
+        raise TypeError(
+            f"{cell} returned {type(f).__name__}; a cell returns one tensor (N, C, ...), or `Sliced`: what else "
+            "it makes, a state for example, it can keep in an attribute"
+        )
+    if f.dim() < 2:
+        raise ValueError(f"{cell} returned a tensor of shape {tuple(f.shape)}; a cell returns (N, C, ...)")
     return dense(f.to(torch.promote_types(f.dtype, alpha.dtype)))

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from trevsnn.neurons import packed_activations, spike
 from trevsnn.reversible.codes import SpikeCode, decoded
 from trevsnn.reversible.column import ReversibleColumn, StoredColumn
-from trevsnn.reversible.replay import refuse_synchronised_batchnorm
+from trevsnn.reversible.replay import refuse_unrepeatable
 
 Memory = Literal["reversible", "packed", "stored"]
 Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
@@ -72,6 +72,8 @@ class ReversibleGrid(nn.Module):
         decays: `decays[t][l]`, or `decays[l]` for the same decay at every step; each a `nn.Parameter` of
             shape (C_l,) or (), learned, or a number, fixed. Any real value is allowed.
         memory: `"reversible"`, `"packed"` or `"stored"`; change it with `set_memory`.
+        check_replay: in `"reversible"`, compare what every cell returns when it runs again with what it returned at
+            first, and raise `trevsnn.reversible.ReplayError` in the backward pass where they differ.
 
     Raises:
         ValueError: for an empty or ragged grid, decays of another shape, or a cell that cannot be replayed.
@@ -99,6 +101,7 @@ class ReversibleGrid(nn.Module):
         cells: Sequence[Sequence[nn.Module]],
         decays: Decays,
         memory: str = "reversible",
+        check_replay: bool = True,
     ):
         super().__init__()
         steps, levels = len(cells), len(cells[0]) if cells else 0
@@ -108,6 +111,7 @@ class ReversibleGrid(nn.Module):
             )
         self.cells = nn.ModuleList(nn.ModuleList(row) for row in cells)
         self.decays = nn.ModuleList(nn.ParameterList(row) for row in _decay_rows(decays, steps, levels))
+        self.check_replay = check_replay
         self.set_memory(memory)
 
     @property
@@ -127,7 +131,7 @@ class ReversibleGrid(nn.Module):
             ValueError: for another name, or a cell that the setting cannot run.
         """
         if check_memory(memory) == "reversible":
-            refuse_synchronised_batchnorm(self)
+            refuse_unrepeatable(self)
         self.memory = memory
 
     def extra_repr(self) -> str:
@@ -149,11 +153,14 @@ class ReversibleGrid(nn.Module):
             the last step comes out as NaN (a spike would hide it).
 
         Raises:
-            ValueError: when the number of inputs is not T.
+            ValueError: when the number of inputs is not T, or their batches differ in size.
+            ReplayError: in the backward pass of `"reversible"`, when a cell gave another result when it ran again.
         """
         frames = [inputs] * self.timesteps if isinstance(inputs, Tensor) else list(inputs)
         if len(frames) != self.timesteps:
             raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
+        for t, frame in enumerate(frames):
+            _check_batch(f"inputs[{t}]", frame, frames[0])
         if torch.is_grad_enabled() and self.memory != "stored":
             return self._run_uncompiled(frames, readout or self._last_spikes)  # type: ignore[call-arg]
         return self._run(self.stored_column, frames, readout or self._last_spikes)
@@ -171,7 +178,7 @@ class ReversibleGrid(nn.Module):
             The state after this step; its membranes are all that the next one needs.
 
         Raises:
-            ValueError: for a step that there is not, or potentials missing or too many.
+            ValueError: for a step that there is not, or potentials missing, too many or of another batch.
         """
         if not 0 <= t < self.timesteps:
             raise ValueError(f"t={t} is no step of a grid of {self.timesteps}")
@@ -179,6 +186,8 @@ class ReversibleGrid(nn.Module):
             raise ValueError(
                 f"membranes must hold the potentials of {self.levels} levels after step 0, and be None there"
             )
+        for level, membrane in enumerate(membranes or ()):
+            _check_batch(f"membranes[{level}]", membrane, frame)
         columns = self._columns(StoredColumn)
         for column, membrane in zip(columns, membranes or (), strict=False):
             column.membrane, column.spikes = membrane, spike(membrane)
@@ -206,7 +215,12 @@ class ReversibleGrid(nn.Module):
 
     def _columns(self, kind: type[StoredColumn]) -> list[StoredColumn]:
         return [
-            kind([row[level] for row in self.cells], [row[level] for row in self.decays])  # type: ignore[index]
+            kind(
+                [row[level] for row in self.cells],  # type: ignore[index]
+                [row[level] for row in self.decays],  # type: ignore[index]
+                level,
+                self.check_replay,
+            )
             for level in range(self.levels)
         ]
 
@@ -229,6 +243,14 @@ class ReversibleGrid(nn.Module):
         sums = [h.detach().sum(dim=list(range(1, h.dim()))) for h in (c.membrane for c in columns)]
         alarm = torch.stack(sums).sum(0) * 0
         return alarm + sum(alpha.sum() * 0 for alpha in first_decays)
+
+
+def _check_batch(name: str, x: Tensor, like: Tensor) -> None:
+    if x.shape[:1] != like.shape[:1]:
+        raise ValueError(
+            f"{name} of shape {tuple(x.shape)} and an input of shape {tuple(like.shape)} are of batches of other "
+            "sizes: give all steps the same samples"
+        )
 
 
 def _decay_rows(decays: Decays, steps: int, levels: int) -> list[list[nn.Parameter]]:

@@ -1,60 +1,79 @@
 """Running a module without keeping its activations: it runs again in the backward pass.
 
-PyTorch's non-reentrant checkpoint does the recomputation and restores the random state and autocast.
-What it leaves to its caller is a module's own state: BatchNorm's running statistics (or any buffer that
-a forward pass changes) must read the same in the second run as in the first and change only once.
+PyTorch's non-reentrant checkpoint does the recomputation and restores its random state and autocast. What it leaves to
+its caller is the module's own state (`trevsnn.reversible.state`), which must read the same in the second run as in the
+first and change only once, and the question whether the second run gave the same result (`trevsnn.reversible.guard`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
+
+from trevsnn.reversible.guard import Watch
+from trevsnn.reversible.state import ModuleState
 
 
 class ReplayableModule:
-    """A module's call that can be repeated: every call after the first sees the first call's buffers.
+    """A module's call that can be repeated: every call after the first sees the state that the first one saw.
 
-    Later calls change no buffer of the module itself. Buffers are taken to be constant in eval mode.
+    Later calls change no state of the module. A result that is one tensor is compared with the first one's in the
+    backward pass.
+
+    Args:
+        module: to be called.
+        name: what to call it in messages.
+        watched: whether to compare.
 
     Raises:
-        RuntimeError: on a later call, when a parameter was changed in place since the first.
+        RuntimeError: on a later call, when a parameter or a buffer was changed in place since the first.
+        ReplayError: in the backward pass, when a later call gave another result.
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, name: str | None = None, watched: bool = True):
         self.module = module
-        self._buffers: dict[str, Tensor] | None = None
-        self._parameters = dict(module.named_parameters())
-        self._versions = _versions(module)
+        self.name = name or type(module).__name__
+        self.watched = watched
+        self._state: ModuleState | None = None
 
     @property
     def replaying(self) -> bool:
         """Whether the first call is over."""
-        return self._buffers is not None
+        return self._state is not None
 
     def __call__(self, *args: Any) -> Any:
-        if self._buffers is None:
-            self._buffers = {name: buffer.clone() for name, buffer in _changing_buffers(self.module)}
+        replaying = self.replaying
+        output = self._again(*args) if replaying else self._first(*args)
+        if self.watched and isinstance(output, Tensor):
+            return Watch.apply(output, self.name, replaying)
+        return output
+
+    def _first(self, *args: Any) -> Any:
+        state = ModuleState(self.module)
+        output = self.module(*args)
+        state.forget_unchanged()
+        self._state = state
+        return output
+
+    def _again(self, *args: Any) -> Any:
+        assert self._state is not None, "the first call is over"
+        with self._state.restored():
+            if (changed := self._state.modified()) is not None:
+                raise RuntimeError(
+                    f"{self._name_of(changed)} was modified in place between the forward and the backward pass; call "
+                    "backward() before optimizer.step(), or use memory='stored' to see where"
+                )
             return self.module(*args)
-        if [p._version for p in self._parameters.values()] != self._versions:
-            raise RuntimeError(
-                "a parameter was modified in place between the forward and the backward pass; "
-                "call backward() before optimizer.step(), or use memory='stored' to see which one"
-            )
-        copies = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        return functional_call(self.module, self._parameters | copies, args)
 
-
-def _changing_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Names and values of the buffers that a forward pass may change: those of modules in training mode."""
-    for prefix, child in module.named_modules():
-        if child.training:
-            yield from child.named_buffers(prefix, recurse=False)
-
-
-def _versions(module: nn.Module) -> list[int]:
-    return [p._version for p in module.parameters()]
+    def _name_of(self, tensor: Tensor) -> str:
+        named = ("parameter", self.module.named_parameters()), ("buffer", self.module.named_buffers())
+        for kind, tensors in named:
+            for name, other in tensors:
+                if other is tensor:
+                    return f"{kind} {name!r} of {self.name}"
+        return f"a tensor of shape {tuple(tensor.shape)} that {self.name} holds"
 
 
 def recompute(function: Callable[..., Any], *args: Any) -> Any:
@@ -65,8 +84,9 @@ def recompute(function: Callable[..., Any], *args: Any) -> Any:
     return checkpoint(function, *args, use_reentrant=False)
 
 
-def refuse_synchronised_batchnorm(module: nn.Module) -> None:
-    """SyncBatchNorm would repeat its collective operations in the backward pass.
+def refuse_unrepeatable(module: nn.Module) -> None:
+    """Refuse what cannot run twice as if it had run once: SyncBatchNorm would repeat its collective operations, and
+    what scripted modules hold cannot be put back.
 
     Raises:
         ValueError: when module contains one.
@@ -77,6 +97,11 @@ def refuse_synchronised_batchnorm(module: nn.Module) -> None:
                 f"memory='reversible' cannot replay the SyncBatchNorm {name!r}: its statistics would be "
                 "exchanged twice; use BatchNorm2d, or memory='stored'"
             )
+        if isinstance(child, torch.jit.ScriptModule) and any(True for _ in child.buffers(recurse=False)):
+            raise ValueError(
+                f"memory='reversible' cannot replay the scripted module {name!r}, which has buffers; use the module "
+                "that it was made from, or memory='stored'"
+            )
 
 
-__all__ = ["ReplayableModule", "recompute", "refuse_synchronised_batchnorm"]
+__all__ = ["ReplayableModule", "recompute", "refuse_unrepeatable"]

@@ -3,6 +3,8 @@
 See `trevsnn.reversible.decay` for the mathematics and the tokens.
 """
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -10,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from trevsnn.neurons import same_autocast
 from trevsnn.reversible.decay import per_channel
+from trevsnn.reversible.guard import Fingerprint, check
 from trevsnn.reversible.shadow import Shadow, channels_at_end
 from trevsnn.reversible.slices import Sliced
 
@@ -110,21 +113,24 @@ class Tap(Function):
     """f = rest.run(), or f itself, tapped for the gradient of the decay.
 
     Inputs: `kind` of the tap (None for a decay that is not learned), `rest` of the cell (None where f is given),
-    `replaying` (nobody will read f: it was computed before), the decay, the token of the step before (None where
-    nothing earlier needs one), the anchor and its channels (or None), then f or the tensors of `rest`. Returns f and
-    the token for the next step.
+    `replaying` (nobody will read f: it was computed before), the name of the cell whose rest is compared with its
+    first run (None: it is not), the decay, the token of the step before (None where nothing earlier needs one), the
+    anchor and its channels (or None), then f or the tensors of `rest`. Returns f and the token for the next step.
     """
 
     @staticmethod
-    def forward(ctx, kind, rest, replaying, decay, token, anchor, channels, *tensors):
+    def forward(ctx, kind, rest, replaying, name, decay, token, anchor, channels, *tensors):
         ctx.save_for_backward(decay, anchor, channels, *tensors)
         ctx.set_materialize_grads(False)
         ctx.kind = kind or _NoTap
         ctx.rest = rest and (rest.body, len(rest.samples), rest.size)
         ctx.autocast = same_autocast(decay.device.type)
+        ctx.name, ctx.first = name, None
         if replaying:
             return decay.new_zeros(()), decay.new_zeros(())
         f = rest.run_without_graph() if rest else tensors[0].view_as(tensors[0])
+        if rest and name:
+            ctx.first = Fingerprint.of(f)
         return f, ctx.kind.token(f)
 
     @staticmethod
@@ -138,17 +144,27 @@ class Tap(Function):
         else:
             body, count, size = ctx.rest
             rest = Sliced(body, tensors[:count], tensors[count:], size)
+            prints: list[Fingerprint] = []
+
+            def see(f: Tensor, part: slice) -> None:
+                tap.see(f, None if g is None else g[part], part)
+                if ctx.first is not None:
+                    prints.insert(0, Fingerprint.of(f, part.start or 0))  # the last slice comes first
+
             with ctx.autocast():
-                if g is None:
+                if g is not None:
+                    grads = rest.backward(g, ctx.needs_input_grad[8:], see)
+                else:
                     grads = [None] * len(tensors)
                     if tap.needs_f:
-                        tap.see(rest.run_without_graph(), None, slice(None))
-                else:
-                    grads = rest.backward(g, ctx.needs_input_grad[7:], lambda f, part: tap.see(f, g[part], part))
+                        see(rest.run_without_graph(), slice(None))
+            if prints:
+                check(ctx.first, reduce(Fingerprint.plus, prints), ctx.name)
         grad_decay = tap.grad_alpha
         if grad_decay is not None:
-            grad_decay = grad_decay.sum_to_size(decay.shape).to(decay.dtype) if ctx.needs_input_grad[3] else None
-        return None, None, None, grad_decay, tap.earlier(g) if ctx.needs_input_grad[4] else None, None, None, *grads
+            grad_decay = grad_decay.sum_to_size(decay.shape).to(decay.dtype) if ctx.needs_input_grad[4] else None
+        token = tap.earlier(g) if ctx.needs_input_grad[5] else None
+        return None, None, None, None, grad_decay, token, None, None, *grads
 
 
 def _plus(total: Tensor | None, term: Tensor) -> Tensor:

@@ -1,0 +1,168 @@
+"""What runs again and gives another result is an error that names it."""
+
+import itertools
+
+import pytest
+import torch
+from helpers import WIDTH, ConvCell, LinearCell, assert_memory_settings_agree, everything, make_input
+from torch import nn
+
+from trevsnn.reversible import ReplayableModule, ReplayError, ReversibleGrid, Sliced, guard, recompute
+from trevsnn.reversible.guard import Fingerprint
+
+_calls = itertools.count(1)
+
+
+class Iterating(nn.Module):
+    def forward(self, x):
+        return x * next(_calls)
+
+
+class Rolling(nn.Module):
+    """Only the order of the samples is another."""
+
+    def forward(self, x):
+        return x.roll(1, 0) if next(_calls) % 2 else x
+
+
+def enclosing():
+    calls = 0
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            nonlocal calls
+            calls += 1
+            return x + calls
+
+    return Counting()
+
+
+def hidden_grid(hidden, decay, **options):
+    """Step 1 of level 0 remembers what no walk over the module finds."""
+    cells = [[ConvCell(3, 0), ConvCell(WIDTH, 0)] for _ in range(3)]
+    cells[1][0].activation = hidden
+    return ReversibleGrid(cells, decay, **options)
+
+
+def backward(grid):
+    sum(output.square().sum() for output in grid(make_input("conv"), everything)).backward()
+
+
+def decays():
+    return [nn.Parameter(torch.full((WIDTH,), 0.5)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("hidden", [Iterating, enclosing, Rolling])
+@pytest.mark.parametrize("kind", ["fixed", "shared", "per step"])
+def test_another_result_of_a_cell_is_an_error_that_names_it(hidden, kind):
+    decay = {"fixed": [0.5, 0.9], "shared": decays(), "per step": [decays() for _ in range(3)]}[kind]
+    named = r"cells\[1\]\[0\] \(ConvCell: step 1, level 0\) gave another result.*memory='packed' or 'stored'"
+    with pytest.raises(ReplayError, match=named):
+        backward(hidden_grid(hidden(), decay))
+
+
+@pytest.mark.parametrize("memory", ["packed", "stored"])
+def test_nothing_runs_again_in_the_other_settings(memory):
+    backward(hidden_grid(Iterating(), decays(), memory=memory))
+
+
+def test_the_comparison_can_be_left_out():
+    grid = hidden_grid(Iterating(), decays(), check_replay=False)
+    backward(grid)
+    assert grid.cells[1][0].down.weight.grad is not None
+
+
+class SlicedCell(LinearCell):
+    def __init__(self, function):
+        super().__init__(3, 0)
+        self.function = function
+
+    def forward(self, below, above=None):
+        x = super().forward(below, above)
+        return Sliced(lambda samples, shared: self.function(samples[0] * shared[0]), (x,), (self.down.bias,), 2)
+
+
+@pytest.mark.parametrize("function", [Iterating(), nn.Dropout(0.5)])
+def test_the_rest_of_a_sliced_cell_is_compared_too(function):
+    grid = ReversibleGrid([[SlicedCell(function)] for _ in range(2)], decays()[:1])
+    with pytest.raises(ReplayError, match=r"cells\[1\]\[0\] \(SlicedCell"):
+        sum(output.square().sum() for output in grid(make_input("linear", batch=5), everything)).backward()
+
+
+def test_a_sliced_cell_without_state_passes():
+    grid = ReversibleGrid([[SlicedCell(torch.tanh)] for _ in range(2)], decays()[:1])
+    assert_memory_settings_agree(grid, make_input("linear", batch=5))
+
+
+def test_a_module_outside_a_grid_is_compared_too():
+    y = recompute(ReplayableModule(Iterating(), "the stem"), torch.ones(2, 3, requires_grad=True))
+    with pytest.raises(ReplayError, match="the stem gave another result"):
+        y.sum().backward()
+
+
+@pytest.fixture
+def _like_a_gpu(monkeypatch):
+    """A device that is not to be waited for, and rounds otherwise from run to run."""
+    monkeypatch.setattr(guard, "_is_waited_for", lambda device: True)
+    monkeypatch.setattr(guard, "_repeats_exactly", lambda device: False)
+
+
+@pytest.mark.usefixtures("_like_a_gpu")
+def test_where_the_device_is_not_waited_for_the_error_comes_at_the_end_of_the_backward_pass():
+    grid = hidden_grid(Iterating(), decays())
+    with pytest.raises(ReplayError, match=r"cells\[1\]\[0\]"):
+        backward(grid)
+    assert grid.cells[0][0].down.weight.grad is not None, "the backward pass went on to its end"
+    backward(hidden_grid(nn.Tanh(), decays()))
+
+
+@pytest.mark.usefixtures("_like_a_gpu")
+@pytest.mark.parametrize("shape", [(4, 8), (4, 8, 6, 6), (1, 3, 5), (0, 3)])
+def test_rounding_is_no_difference_where_devices_round(shape):
+    x = torch.randn(shape)
+    rounded, other = x * (1 + 1e-6), torch.randn(shape)
+    assert not Fingerprint.of(x).differs(Fingerprint.of(rounded))
+    assert bool(Fingerprint.of(x).differs(Fingerprint.of(other))) == bool(len(x))
+
+
+def test_rounding_is_a_difference_on_a_cpu():
+    x = torch.ones(4, 8)
+    assert Fingerprint.of(x).differs(Fingerprint.of(torch.nextafter(x, x + 1)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.bool])
+@pytest.mark.parametrize("shape", [(5, 3), (5, 3, 7), (5, 3, 7, 2), (5, 0, 2, 2)])
+def test_fingerprints_of_parts_add_up_and_see_one_bit(dtype, shape):
+    x = torch.randn(shape).mul(3).to(dtype)
+    whole = Fingerprint.of(x)
+    parts = Fingerprint.of(x[:2]).plus(Fingerprint.of(x[2:], 2))
+    assert not whole.differs(parts)
+    if x.numel():
+        y = x.clone()
+        y[-1, -1] = ~y[-1, -1] if dtype == torch.bool else y[-1, -1] + 1
+        assert whole.differs(Fingerprint.of(y))
+        assert whole.differs(Fingerprint.of(torch.full_like(x, torch.nan if dtype.is_floating_point else 0)))
+
+
+def test_the_layout_in_memory_does_not_matter():
+    x = torch.randn(3, 4, 5, 6)
+    assert not Fingerprint.of(x).differs(Fingerprint.of(x.to(memory_format=torch.channels_last)))
+
+
+@pytest.mark.parametrize("memory", ["reversible", "packed", "stored"])
+def test_a_cell_that_returns_more_than_a_tensor_is_refused(memory):
+    class Two(LinearCell):
+        def forward(self, below, above=None):
+            return super().forward(below, above), None
+
+    with pytest.raises(TypeError, match=r"cells\[0\]\[0\] \(Two.*\) returned tuple; a cell returns one tensor"):
+        ReversibleGrid([[Two(3, 0)]], [0.5], memory=memory)(make_input("linear"))
+
+
+def test_batches_of_other_sizes_are_refused():
+    grid = ReversibleGrid([[LinearCell(3, 0)] for _ in range(2)], [0.5])
+    with pytest.raises(ValueError, match=r"inputs\[1\] of shape \(1, 3\) and an input of shape \(2, 3\)"):
+        grid([torch.ones(2, 3), torch.ones(1, 3)])
+    state = grid.step(0, torch.ones(2, 3))
+    with pytest.raises(ValueError, match=r"membranes\[0\] of shape \(2, 5\) and an input of shape \(1, 3\)"):
+        grid.step(1, torch.ones(1, 3), state.membranes)
