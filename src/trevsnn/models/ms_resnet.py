@@ -138,7 +138,7 @@ class ReversibleMSResNet(ReversibleNetwork):
         if self.grid.memory == "packed":
             with packed_activations():
                 return self.encoder(image)
-        units = [ReplayableModule(unit) for unit in self.encoder]
+        units = [ReplayableModule(unit, f"encoder[{i}]", self.grid.check_replay) for i, unit in enumerate(self.encoder)]
 
         def one_by_one(x: Tensor) -> Tensor:
             for unit in units:

@@ -241,7 +241,7 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
         if self.config.frames:
             return self.grid(list(x), readout)
         if self.grid.memory != "stored" and torch.is_grad_enabled():
-            x = recompute(ReplayableModule(self.stem), x)
+            x = recompute(ReplayableModule(self.stem, "the stem", self.grid.check_replay), x)
         else:
             x = self.stem(x)
         grouped = self.config.input_encoding == "grouped"
