@@ -1,8 +1,10 @@
 """The application: its commands, and what becomes of errors."""
 
 import io
+import re
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -24,8 +26,9 @@ from trevsnn.cli.report import report
 from trevsnn.cli.settings import settings_from_file
 from trevsnn.cli.show import show
 from trevsnn.cli.train import train_run
+from trevsnn.data.loading import LoadingWarning
 from trevsnn.training import NonFiniteError, StoppedError
-from trevsnn.training.processes import PeerError
+from trevsnn.training.processes import LostPeerError, PeerError
 
 FAILED = 2
 SIGNALLED = 128
@@ -66,6 +69,16 @@ def _failed(message: str) -> int:
     return FAILED
 
 
+def _in_a_line(message: Warning | str, category: type[Warning], *place: object, **_: object) -> str:
+    """Our warnings without the place in the code; others as Python has them."""
+    if issubclass(category, LoadingWarning):
+        return f"trevsnn: warning: {message}\n"
+    return _usual_format(message, category, *place)  # type: ignore[arg-type]
+
+
+_usual_format = warnings.formatwarning
+
+
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 2 for bad input or a diverged run, 128 + its number for a
     signal: 130 after Ctrl-C, 143 after SIGTERM.
@@ -78,6 +91,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
+    warnings.formatwarning = _in_a_line
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, NonFiniteError, ValueError, OSError) as error:
@@ -86,8 +100,10 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return _failed(f"out of memory: lower --batch-size, or choose --memory reversible ({error})")
     except PeerError:  # which the other process has said
         return FAILED
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except LostPeerError as error:
+        return _failed(str(error))
+    except RuntimeError as error:  # PyTorch's handler of signals raises it wherever the program is
+        if not re.match(r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)", str(error)):
             raise
         return _failed(
             f"a process that reads images was ended, by lack of memory most likely: lower --workers ({error})"

@@ -1,7 +1,10 @@
 """Batches from samples, made by worker processes; what is in a batch follows from the seed and its number alone."""
 
+import ctypes
 import os
 import signal
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
@@ -11,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data._utils import signal_handling
 
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import Samples
@@ -27,6 +31,9 @@ TEST_BATCH = 64  # fixed, so that training and `trevsnn eval` add up the same nu
 _WINDOW = 2**14  # images among which those of a few shards are shuffled
 _MOST_WORKERS = 8
 _TOGETHER = 16  # recordings that a process converts at a time
+_LOOK, _REMIND, _GIVE_UP = 5, 60, 1800
+"""Seconds of waiting for a batch after which to look after the workers, to say that it takes long, and to end."""
+_PR_SET_PDEATHSIG = 1
 MOST_BAD = 100
 """Unreadable images in a batch that are too many to go on: more likely, the disk is gone."""
 
@@ -40,6 +47,14 @@ class Batch(NamedTuple):
     """(N,) class indices, or (N, num_classes) shares where images are mixed."""
     bad: list[str]
     """A message for every image that could not be read."""
+
+
+class LoadingError(OSError):
+    """The processes that read images give no more batches."""
+
+
+class LoadingWarning(UserWarning):
+    """It takes long until the next batch comes."""
 
 
 class Prepared(NamedTuple):
@@ -138,7 +153,7 @@ class TrainingStream(Dataset):
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """This process's batches of those with the numbers `first` to `last` (exclusive), counted over all epochs."""
-        return iter(_loader(self, _Keys(self, first, last), self.workers, self.pinned))
+        return _loader(self, _Keys(self, first, last), self.workers, self.pinned)
 
     def keys(self, first: int, last: int) -> Iterator["_Key"]:
         """Of these batches."""
@@ -219,7 +234,7 @@ def evaluation_batches(
     out."""
     source = _TestBatches(samples, preprocessing.transform(), preprocessing.input_size[0], preprocessing.batch_dim)
     starts = range(rank * TEST_BATCH, len(samples), world * TEST_BATCH)
-    return iter(_loader(source, [np.arange(s, min(s + TEST_BATCH, len(samples))) for s in starts], workers, pinned))
+    return _loader(source, [np.arange(s, min(s + TEST_BATCH, len(samples))) for s in starts], workers, pinned)
 
 
 def readable(batches: Iterable[Batch], bad: BadImages) -> Iterator[Batch]:
@@ -252,7 +267,7 @@ def missing_frames(samples: CachedFrames, rank: int = 0, world: int = 1) -> list
 
 def prepare_frames(samples: CachedFrames, parts: Sequence[np.ndarray], workers: int) -> Iterator[Prepared]:
     """Make the frames of these recordings, and say so part by part."""
-    return iter(_loader(_Preparation(samples), parts, workers, pinned=False))
+    return _loader(_Preparation(samples), parts, workers, pinned=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,25 +304,121 @@ class _TestBatches(Dataset):
         return Batch(torch.stack(images, self.batch_dim) if images else torch.empty(0), torch.tensor(labels), bad)
 
 
-def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> DataLoader:
-    return DataLoader(
+def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> Iterator[Any]:
+    """What source gives for each key, made by workers from now on."""
+    loader = DataLoader(
         source,
         batch_size=None,  # a key stands for a whole batch
         sampler=keys,
-        collate_fn=_as_it_is,
+        collate_fn=_in_shared_memory,
         num_workers=workers,
         worker_init_fn=_start_worker,
         pin_memory=pinned,
+        timeout=_LOOK if workers else 0,
         generator=torch.Generator(),  # else it draws from the global one
     )
+    return _watched(iter(loader))
 
 
-def _as_it_is(batch: Any) -> Any:
+def _watched(batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches, for as long as there are workers that can make them.
+
+    Raises:
+        LoadingError: when a worker is gone, lacks memory or has made nothing for very long.
+    """
+    waited, over = 0, False
+    try:
+        while not over:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                over = True
+                continue
+            except Exception as error:
+                if not _timed_out(error):
+                    raise _of_worker(error) from error
+                waited += _LOOK
+                _report_waiting(waited)
+                continue
+            if isinstance(batch, _Failure):
+                raise LoadingError(batch.reason)
+            waited = 0
+            yield batch
+    finally:
+        if not over:
+            _end_workers(batches)
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader timed out")
+
+
+def _report_waiting(seconds: int) -> None:
+    if seconds >= _GIVE_UP:
+        raise LoadingError(
+            f"no images could be read for {seconds // 60} minutes: the disk does not answer, or a process that reads "
+            "hangs; look at the disk, and try --workers 0"
+        )
+    if seconds % _REMIND == 0:
+        warnings.warn(
+            f"waiting for images for {seconds} s: the disk is slow or does not answer; Ctrl-C ends the run",
+            LoadingWarning,
+            stacklevel=2,
+        )
+
+
+def _of_worker(error: Exception) -> Exception:
+    """What the error of a worker is to the user: his machine's, or a bug, which keeps its traceback."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and ("killed by signal" in text or "exited unexpectedly" in text):
+        return LoadingError(
+            "a process that reads images was ended, by lack of memory most likely: lower --workers "
+            f"({text.splitlines()[0]})"
+        )
+    if not text.startswith("Caught ") or "in DataLoader worker process" not in text:
+        return error
+    if isinstance(error, OSError):
+        return LoadingError(f"a process that reads images failed: {text.splitlines()[-1]}")
+    return RuntimeError(text)
+
+
+def _end_workers(batches: Iterator[Any]) -> None:
+    """End them now, whatever they are doing: PyTorch would wait for each, and they ignore its request."""
+    workers = getattr(batches, "_workers", ())
+    if workers:
+        signal_handling._remove_worker_pids(id(batches))  # their end is no failure
+        batches._worker_pids_set = False  # type: ignore[attr-defined]
+    for worker in workers:
+        worker.kill()
+
+
+class _Failure(NamedTuple):
+    """In place of a batch."""
+
+    reason: str
+
+
+def _in_shared_memory(batch: Any) -> Any:
+    """A batch as it is. In a worker, put where the main process finds it, which would fail unnoticed later."""
+    if get_worker_info() is None:
+        return batch
+    try:
+        for part in batch:
+            if isinstance(part, Tensor):
+                part.share_memory_()
+    except RuntimeError as error:
+        return _Failure(
+            "there is too little shared memory (/dev/shm) for the batches: use --workers 0, or give it more, with "
+            f"Docker by --shm-size=8g ({str(error).splitlines()[0]})"
+        )
     return batch
 
 
 def _start_worker(_: int) -> None:
     """Signals often come to all processes of a job: the main one alone decides what they mean, and ends the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # not to outlive it, whatever it waits for
     torch.set_num_threads(1)

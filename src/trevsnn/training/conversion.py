@@ -72,7 +72,7 @@ def make_frames(
         done, total = 0, sum(map(len, parts))
         console.print(f"converting {total:,} recordings to frames in {samples.folder}", soft_wrap=True)
         shown = time.perf_counter()
-        prepared = prepare_frames(samples, parts, workers)
+        prepared = request.interruptible(prepare_frames(samples, parts, workers))
         for part in track(
             prepared, "converting", len(parts), console=console, transient=True, disable=not console.is_terminal
         ):

@@ -165,10 +165,17 @@ class Learner:
         self.optimizer.zero_grad()
         self.model.train()
         total = torch.zeros((), device=self.device)
-        for number, (images, targets) in enumerate(batches):
-            last = number == self.batches_per_step - 1
-            with nullcontext() if last or self._distributed is None else self._distributed.no_sync():
-                total += self._accumulate(number, images, targets)
+        buffers = list(self.model.buffers()) if self.batches_per_step > 1 else []
+        statistics = [buffer.clone() for buffer in buffers]
+        try:
+            for number, (images, targets) in enumerate(batches):
+                last = number == self.batches_per_step - 1
+                with nullcontext() if last or self._distributed is None else self._distributed.no_sync():
+                    total += self._accumulate(number, images, targets)
+        except BaseException:  # a signal or a failure while it waits for data: the step has not been
+            for buffer, before in zip(buffers, statistics, strict=True):
+                buffer.copy_(before)
+            raise
         (loss,) = self.processes.sum(total.item() / self.processes.world, device=self.device)
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]

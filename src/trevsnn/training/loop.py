@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 from trevsnn.data import BadImages, LabelledData
-from trevsnn.data.loading import Batch
+from trevsnn.data.loading import Batch, LoadingError
 from trevsnn.models import LoadReport
 from trevsnn.suggest import shortened
 from trevsnn.training.config import TrainConfig
@@ -111,12 +111,15 @@ def _train(state: RunState, resume: bool, console: Console, request: StopRequest
         EventLog(folder.events, len(state.history) + 1) if first else nullcontext() as events,
         ProgressReporter(epochs, learner.steps_per_epoch, learner.steps, console) as reporter,
     ):
-        batches = training_batches(learner, state.dataset)
+        batches = request.interruptible(training_batches(learner, state.dataset))
         for epoch in range(len(state.history) + 1, epochs + 1):
             try:
                 _train_epoch(state, epoch, batches, bad, reporter, request)
                 _save_or_warn(state.save, reporter, first)  # testing may take long
-                row, confusion = _test(state, epoch, bad)
+                row, confusion = _test(state, epoch, bad, request)
+            except (StoppedError, LoadingError):  # while it waited for data: the last step is whole
+                _save_or_warn(state.save, reporter, first)
+                raise
             except NonFiniteError as error:
                 last = f"the weights of epoch {epoch - 1}" if epoch > 1 else "its first, untrained weights"
                 raise NonFiniteError(
@@ -149,7 +152,7 @@ def _train_epoch(
 
     saved = time.perf_counter()
     while so_far.steps < learner.steps_per_epoch:
-        _stop_if_asked(learner, request, state.save)
+        _stop_if_asked(learner, request)
         started = time.perf_counter()
         if started - saved > 60 * learner.config.checkpoint_minutes and so_far.steps:
             _save_or_warn(state.save, reporter, learner.processes.is_first)
@@ -164,10 +167,11 @@ def _train_epoch(
         reporter.step(epoch, so_far.loss / so_far.steps, images_per_second, learner.lr, peak_memory(learner.device))
 
 
-def _test(state: RunState, epoch: int, bad: BadImages) -> tuple[dict[str, Any], Tensor]:
+def _test(state: RunState, epoch: int, bad: BadImages, request: StopRequest) -> tuple[dict[str, Any], Tensor]:
     """The metrics of an epoch whose steps are done, and its confusion matrix."""
     learner, so_far = state.learner, state.epoch
-    result = evaluate(learner.trained, test_batches(learner, state.dataset), bad, learner.processes)
+    batches = request.interruptible(test_batches(learner, state.dataset))
+    result = evaluate(learner.trained, batches, bad, learner.processes)
     if not math.isfinite(result.loss):
         raise NonFiniteError(f"step {so_far.steps}: the test loss after it is {result.loss}")
     kind, peak = peak_memory(learner.device)
@@ -186,12 +190,10 @@ def _test(state: RunState, epoch: int, bad: BadImages) -> tuple[dict[str, Any], 
     return row, result.confusion
 
 
-def _stop_if_asked(learner: Learner, request: StopRequest, save: Callable[[], None] | None = None) -> None:
-    """Save the state, if there is one, and end, when a signal has asked any of the processes to."""
+def _stop_if_asked(learner: Learner, request: StopRequest) -> None:
+    """End when a signal has asked any of the processes to."""
     (number,) = learner.processes.sum(request.signal_number or 0, device=learner.device)
     if number:
-        if save is not None and learner.processes.is_first:
-            save()
         raise StoppedError(request.signal_number or signal.SIGTERM)
 
 

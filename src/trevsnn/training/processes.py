@@ -12,6 +12,8 @@ from torch import nn
 
 _LONGEST_WAIT = timedelta(hours=2)
 """For a process whose share of some work, the conversion of recordings for example, takes longer than the others'."""
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused", "NCCL", "Gloo")
+"""What PyTorch's errors say when the other end of a connection is gone."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,10 @@ class PeerError(Exception):
     """Another process failed, and says so itself."""
 
 
+class LostPeerError(Exception):
+    """Another process ended without a word."""
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun has started with this one, if it has, for the time of the block.
@@ -101,6 +107,7 @@ def joined(device: str) -> Iterator[Processes]:
 
     Raises:
         ValueError: when the environment names some of torchrun's variables only.
+        LostPeerError: when another process ends during the block while this one waits for it.
     """
     if "WORLD_SIZE" not in os.environ:
         yield Processes()
@@ -120,5 +127,12 @@ def joined(device: str) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     try:
         yield processes
+    except RuntimeError as error:
+        if any(word in str(error) for word in _LOST):
+            raise LostPeerError(
+                "another process of this training ended, see what it or torchrun says; the last checkpoint stays: "
+                "continue with --resume"
+            ) from error
+        raise
     finally:
         dist.destroy_process_group()
