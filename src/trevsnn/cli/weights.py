@@ -7,8 +7,8 @@ import torch
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.events.datasets import RECORDING_FOLDER
-from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights
-from trevsnn.training import RunFolder, TrainConfig, weights_file
+from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights, weights_file
+from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.conversion import with_frames
 
 

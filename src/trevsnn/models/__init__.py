@@ -15,6 +15,7 @@ from trevsnn.models.weights import (
     load_tensors_into,
     read_weights_info,
     save_weights,
+    weights_file,
     weights_info,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "parameter_counts",
     "read_weights_info",
     "save_weights",
+    "weights_file",
     "weights_info",
 ]

@@ -1,7 +1,9 @@
 """Weights on disk: safetensors with what is needed to build and use the network in the metadata."""
 
 import json
+import shlex
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ from torch import nn
 
 from trevsnn.files import atomic_path
 from trevsnn.models.config import BaseConfig
+from trevsnn.models.file_kind import describe_file
 
 FORMAT_VERSION = "1"
+WEIGHTS_FILE = "model.safetensors"
+"""Of a run, and of a network on the hub, in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,35 @@ def weights_info(name: str, config: BaseConfig, **about: Any) -> WeightsInfo:
     return WeightsInfo(model=name, options=asdict(config), **about)
 
 
+def weights_file(path: str | Path) -> Path:
+    """The weights that a path stands for: the file itself, or those in the folder of a run (after its last epoch) or
+    of a network that was saved or downloaded.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ValueError(f"weights {str(path)!r} {'is a dead link' if path.is_symlink() else 'does not exist'}")
+    if not path.is_dir():
+        return path
+    file = path / WEIGHTS_FILE
+    if file.exists():
+        return file
+    if (path / "config.toml").exists():
+        raise ValueError(
+            f"run {str(path)!r} has not finished an epoch; continue it with --resume {shlex.quote(str(path))}"
+        )
+    near = chain(
+        [path.parent / WEIGHTS_FILE], *(path.glob(f"{folder}/{WEIGHTS_FILE}") for folder in ("*", "snapshots/*"))
+    )
+    hint = next((f"; did you mean {str(file.parent)!r}?" for file in near if file.is_file()), "")
+    others = [p.name for p in sorted(path.iterdir()) if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".safetensors")]
+    if not hint and others:
+        hint = f"; give a file in it, {others[0]!r} for example, if that has the weights"
+    raise ValueError(f"{str(path)!r} is not a run folder: it has no {WEIGHTS_FILE}{hint}")
+
+
 def read_weights_info(path: str | Path) -> WeightsInfo:
     """The description in a weights file.
 
@@ -109,9 +143,9 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
+        raise _no_weights(path, error) from error
     if "trevsnn_format" not in metadata:
-        raise ValueError(f"{str(path)!r} was not written by trevsnn: its metadata has no 'trevsnn_format'")
+        raise ValueError(f"{str(path)!r} was not written by trevsnn: it {describe_file(path)}")
     if metadata["trevsnn_format"] != FORMAT_VERSION:
         raise ValueError(
             f"{str(path)!r} has format {metadata['trevsnn_format']}, this trevsnn reads {FORMAT_VERSION}; update it"
@@ -145,6 +179,17 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
     )
 
 
+def _no_weights(path: Path, error: Exception) -> ValueError:
+    """That safetensors cannot read a file, with what it is."""
+    try:
+        kind = describe_file(path)
+    except OSError as failure:
+        return ValueError(f"{str(path)!r} cannot be read: {failure.strerror}")
+    if kind.name in ("unknown", "safetensors"):
+        return ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}")
+    return ValueError(f"{str(path)!r} {kind}")
+
+
 def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[str, ...] = ()) -> LoadReport:
     """Copy what fits from a weights file into a network; a parameter that subnetworks share stands in the file once.
 
@@ -159,7 +204,7 @@ def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[s
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
+        raise _no_weights(Path(path), error) from error
     own = model.state_dict()
     report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys())), set()
     for name in own.keys() & tensors.keys():

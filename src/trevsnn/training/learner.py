@@ -18,13 +18,12 @@ from torch.nn.utils import get_total_norm
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing
 from trevsnn.data.seeding import LAYERS, seed_of
-from trevsnn.models import LoadReport, SpikingNetwork, create_model, load_tensors_into, read_weights_info
+from trevsnn.models import LoadReport, SpikingNetwork, create_model, load_tensors_into, read_weights_info, weights_file
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
 from trevsnn.training.precision import autocast
 from trevsnn.training.processes import Processes
-from trevsnn.training.run_folder import weights_file
 
 
 class NonFiniteError(ArithmeticError):

@@ -15,12 +15,10 @@ At the end of an epoch the weights are written before the checkpoint: a run that
 once more, and writes the same. Every file is replaced in one step.
 """
 
-import argparse
 import json
 import os
 import shlex
 import shutil
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -35,6 +33,8 @@ from trevsnn.data import BadImageError, LabelledData
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.files import atomic_path, write_text
+from trevsnn.models.checkpoint import read_checkpoint
+from trevsnn.models.weights import WEIGHTS_FILE
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 
 STATE_VERSION = 1
@@ -60,7 +60,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.toml"
         self.checkpoints = self.path / "checkpoints"
-        self.weights = self.path / "model.safetensors"
+        self.weights = self.path / WEIGHTS_FILE
         self.best = self.path / "best.safetensors"
         self.metrics = self.path / "metrics.jsonl"
         self.confusion = self.path / "confusion.png"
@@ -213,8 +213,8 @@ class RunFolder:
         errors = [ValueError(f"{str(self.checkpoints)!r} is empty, so the run cannot be continued; start a new one")]
         for path in self.saved_states():
             try:
-                state = load_tensors(path)
-                if state.get("version") != STATE_VERSION:
+                state = read_checkpoint(path)
+                if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
                     raise ValueError(f"{str(path)!r} is not a training state of this version of trevsnn")
                 return path, state
             except ValueError as failure:
@@ -244,46 +244,3 @@ class RunFolder:
             return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
             raise ValueError(f"metrics {str(self.metrics)!r} cannot be read: {error}") from error
-
-
-def weights_file(path: str | Path) -> Path:
-    """The weights that a path stands for: the file itself, or those of a run after its last epoch.
-
-    Raises:
-        ValueError: when there are none.
-    """
-    run = RunFolder(path)
-    if run.path.is_dir():
-        if not run.weights.is_file():
-            if run.holds_run():
-                raise ValueError(
-                    f"run {str(path)!r} has not finished an epoch; continue it with --resume {shlex.quote(str(path))}"
-                )
-            raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
-        return run.weights
-    if not run.path.exists():
-        raise ValueError(f"run folder {str(path)!r} does not exist")
-    return run.path
-
-
-def load_tensors(path: str | Path) -> dict[str, Any]:
-    """A dictionary of tensors and plain values that `torch.save` wrote, on the CPU; no code in it is run.
-
-    Raises:
-        ValueError: when the file does not exist, is cut off or holds something else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"checkpoint {str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
-    try:
-        # public checkpoints often keep their options
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(
-            f"checkpoint {str(path)!r} is cut off, or holds more than tensors and plain values (no code is run)"
-        ) from error
-    if not isinstance(state, dict):
-        raise ValueError(f"checkpoint {str(path)!r} holds {type(state).__name__}, not a dictionary of tensors")
-    return state
