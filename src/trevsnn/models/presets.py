@@ -173,7 +173,7 @@ def _with_weights(name: str, path: Path, options: dict[str, Any]) -> SpikingNetw
             model = model.fold()
         same_classes = model.num_classes == info.options.get("num_classes", model.num_classes)
         heads = () if same_classes else model.heads
-        report = load_tensors_into(model, path, except_for=heads)
+        report = load_tensors_into(model, path, except_for=heads, adapt=True)
         wrong = [name for name in report.unknown + report.replaced + report.missing if not name.startswith(heads)]
         if wrong:
             raise ValueError(f"unknown, missing or of another shape: {shortened(wrong)}")

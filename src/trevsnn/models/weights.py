@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -53,6 +54,19 @@ class LoadReport:
     """In the network only."""
     unknown: list[str] = field(default_factory=list)
     """In the file only."""
+    channels: tuple[int, int] | None = None
+    """Of the images that the file's first convolution is for, and of those that it was made to fit."""
+
+
+def describe_tensors(report: LoadReport) -> str:
+    """What became of every tensor of --weights, a line each."""
+    rows = [
+        *(("loaded", name) for name in report.loaded),
+        *(("new, of another shape or for other classes", name) for name in report.replaced),
+        *(("new, not in the file", name) for name in report.missing),
+        *(("left out, in the file only", name) for name in report.unknown),
+    ]
+    return "\n".join(f"{name}: {what}" for what, name in rows)
 
 
 def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
@@ -190,13 +204,17 @@ def _no_weights(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{str(path)!r} {kind}")
 
 
-def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[str, ...] = ()) -> LoadReport:
+def load_tensors_into(
+    model: nn.Module, path: str | Path, *, except_for: tuple[str, ...] = (), adapt: bool = False
+) -> LoadReport:
     """Copy what fits from a weights file into a network; a parameter that subnetworks share stands in the file once.
 
     Args:
         model: the network.
         path: the file.
         except_for: leave tensors alone whose names begin so, the classifiers' for example.
+        adapt: make the first convolution fit images of one channel in place of several, or the other way: it does with
+            grey images what it did.
 
     Raises:
         ValueError: when the file cannot be read.
@@ -206,7 +224,8 @@ def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[s
     except (SafetensorError, OSError) as error:
         raise _no_weights(Path(path), error) from error
     own = model.state_dict()
-    report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys())), set()
+    channels = _fit_channels(model, own, tensors) if adapt else None
+    report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys()), channels=channels), set()
     for name in own.keys() & tensors.keys():
         if own[name].shape != tensors[name].shape or name.startswith(except_for):
             report.replaced.append(name)
@@ -219,6 +238,34 @@ def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[s
     for names in (report.loaded, report.replaced, report.missing):
         names.sort()
     return report
+
+
+def _fit_channels(
+    model: nn.Module, own: Mapping[str, torch.Tensor], tensors: dict[str, torch.Tensor]
+) -> tuple[int, int] | None:
+    """Make the first convolution in `tensors` one for as many channels as the network's, where one of them is 1.
+
+    From several to one its kernels are summed over the channels; from one to several they are spread evenly. A gain
+    that multiplies standardised kernels makes up for their new deviation and number of taps.
+
+    Returns:
+        The number of channels before and after; None where nothing had to be done, or cannot be.
+    """
+    name: str = getattr(model, "default_cfg", {}).get("first_conv", "")
+    weight, like = tensors.get(f"{name}.weight"), own.get(f"{name}.weight")
+    if weight is None or like is None or weight.dim() != 4 or weight.shape[1] == like.shape[1]:
+        return None
+    before, after = weight.shape[1], like.shape[1]
+    if 1 not in (before, after) or weight.shape[0] != like.shape[0] or weight.shape[2:] != like.shape[2:]:
+        return None
+    fitting = weight.sum(1, keepdim=True) if after == 1 else weight.expand_as(like).contiguous() / after
+    if (gain := tensors.get(f"{name}.gain")) is not None:
+        eps: Any = model.get_submodule(name).eps  # as the layer standardises
+        variances = [w.flatten(1).var(1, correction=0) + eps for w in (weight, fitting)]
+        factor = (variances[1] / variances[0] * (after / before)).sqrt()
+        tensors[f"{name}.gain"] = gain * factor.view_as(gain)
+    tensors[f"{name}.weight"] = fitting
+    return before, after
 
 
 def _place(tensor: torch.Tensor) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The folder of a run.
 
     config.toml           the configuration, readable and re-runnable
+    start.txt             the first lines of the run, and with --weights what became of every tensor
     checkpoints/          everything that an exact resume needs, after some steps, the last few times
     model.safetensors     the weights after the last whole epoch, with the network's name and options in the metadata
     best.safetensors      the weights after the epoch of the highest accuracy on the test images
@@ -34,7 +35,7 @@ from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.files import atomic_path, write_text
 from trevsnn.models.checkpoint import read_checkpoint
-from trevsnn.models.weights import WEIGHTS_FILE
+from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 
 STATE_VERSION = 1
@@ -59,6 +60,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config = self.path / "config.toml"
+        self.start = self.path / "start.txt"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / WEIGHTS_FILE
         self.best = self.path / "best.safetensors"
@@ -105,6 +107,7 @@ class RunFolder:
     def _parts(self) -> list[Path]:
         return [
             self.config,
+            self.start,
             self.checkpoints,
             self.weights,
             self.best,
@@ -157,6 +160,11 @@ class RunFolder:
             for index in (test.labels == label).nonzero()[0][:1]:
                 with suppress(BadImageError):
                     self._write_sample(dataset.class_names[label], test.open(int(index), 3))
+
+    def write_start(self, heading: str, report: LoadReport | None) -> None:
+        """Write the first lines of the run, and what became of every tensor of a weights file."""
+        tensors = "" if report is None else f"\n{describe_tensors(report)}\n"
+        write_text(self.start, f"{heading}\n{tensors}")
 
     def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
         name = class_name.replace("/", "_")
