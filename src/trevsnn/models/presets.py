@@ -125,8 +125,7 @@ def create_model(name: str, *, checkpoint: str | Path | None = None, **options: 
         >>> model.config.timesteps
         2
     """
-    family = _family(name)
-    known = [field.name for field in fields(family.config_type)]
+    family, known = _family(name), sorted(option_names(name))
     for option in options:
         if option not in known:
             raise ValueError(f"{option!r} is not an option of {name}; {suggest(option, known)}")
@@ -136,6 +135,15 @@ def create_model(name: str, *, checkpoint: str | Path | None = None, **options: 
     model = timm.create_model(name, **options)
     assert isinstance(model, family)
     return model
+
+
+def option_names(name: str) -> set[str]:
+    """The options of the network of this name.
+
+    Raises:
+        ValueError: as `create_model`.
+    """
+    return {field.name for field in fields(_family(name).config_type)}
 
 
 def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[SpikingNetwork, WeightsInfo]:

@@ -296,15 +296,17 @@ def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes)
     if effective % together:
         raise ValueError(
             f"effective_batch={effective} must be a multiple of batch_size={config.batch_size}, times the number of "
-            f"processes, {processes.world}"
+            f"processes, {processes.world}; change --effective-batch or --batch-size"
         )
     if dataset.train is None:
         raise ValueError(
             f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/ and val/"
         )
     if effective > len(dataset.train):
-        name = "batch_size" if config.effective_batch is None else "effective_batch"
-        raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower it")
+        name, option = (
+            ("effective_batch", "--effective-batch") if config.effective_batch else ("batch_size", "--batch-size")
+        )
+        raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower {option}")
     return effective, effective // together
 
 

@@ -177,17 +177,22 @@ class RunFolder:
         with atomic_path(self.samples / f"{name}.png") as temporary:
             enlarged.save(temporary, format="PNG")
 
-    def read_config(self) -> tuple[str, dict[str, Any]]:
+    def read_config(self, *, unknown_ok: bool = False) -> tuple[str, dict[str, Any]]:
         """(name of the data set, fields of the configuration) of the run that stands here.
+
+        Args:
+            unknown_ok: leave out fields that another version of trevsnn has written.
 
         Raises:
             ValueError: when there is none, or its configuration cannot be read.
         """
-        if not self.path.is_dir():
+        if not self.path.exists():
             raise ValueError(f"run folder {str(self.path)!r} does not exist")
         if not self.config.is_file():
-            raise ValueError(f"{str(self.path)!r} is not a run folder: it has no {self.config.name}")
-        dataset, values = load_config(self.config)
+            near = [*list(self.path.absolute().parents)[:2], *(file.parent for file in self.path.glob("*/config.toml"))]
+            hint = next((f"; did you mean {str(p)!r}?" for p in near if RunFolder(p).holds_run()), "")
+            raise ValueError(f"{str(self.path)!r} is not a run folder: it has no {self.config.name}{hint}")
+        dataset, values = load_config(self.config, unknown_ok=unknown_ok)
         if dataset is None:
             raise ValueError(f"config {str(self.config)!r} does not name its dataset")
         return dataset, values
@@ -241,14 +246,26 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The epochs so far, empty before the first.
+        """The epochs so far, empty before the first; without a last one that is written by half.
 
         Raises:
             ValueError: when they cannot be read.
         """
         if not self.metrics.exists():
             return []
-        try:
-            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise ValueError(f"metrics {str(self.metrics)!r} cannot be read: {error}") from error
+        history = []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("no JSON object")
+            except ValueError as error:
+                if number == len(lines) and number > 1:
+                    break  # half of it, when power was lost; the state has it whole
+                raise ValueError(
+                    f"metrics {str(self.metrics)!r}: line {number} cannot be read ({error}); remove the file and "
+                    f"continue the run, which writes it anew: --resume {shlex.quote(str(self.path))}"
+                ) from error
+            history.append(row)
+        return history
