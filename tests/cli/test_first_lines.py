@@ -92,6 +92,8 @@ def test_metrics_of_which_a_line_is_broken(trevsnn, digits_run, tmp_path):
     (row,) = run.metrics.read_text().splitlines()
     run.metrics.write_text(f"{row}\n{row[:40]}")
     assert len(run.read_metrics()) == 1, "half of the last line, after a power failure"
+    run.metrics.write_bytes(f"{row}\r\n{row}\r\n".encode("utf-8-sig"))
+    assert len(run.read_metrics()) == 2
     for content in (f"{row[:40]}\n{row}\n", f"[1]\n{row}\n"):
         run.metrics.write_text(content)
         with pytest.raises(

@@ -224,3 +224,13 @@ def test_fields_of_another_version_do_not_matter_to_what_reads_weights(tmp_path)
     path = tmp_path / "config.toml"
     path.write_text("epochs = 3\nof_tomorrow = 1\n")
     assert load_config(path, unknown_ok=True) == (None, {"epochs": 3})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_a_file_of_any_system(tmp_path, encoding):
+    path = tmp_path / "config.toml"
+    path.write_bytes("# größer\r\nepochs = 3\r\n".encode(encoding))
+    assert load_config(path) == (None, {"epochs": 3})
+    path.write_bytes("# größer\r\nepochs = \r\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"is no TOML file: .*line 2"):
+        load_config(path)

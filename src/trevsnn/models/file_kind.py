@@ -9,7 +9,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from trevsnn.files import read_text
+
 _HEAD = 4096
+_LONGEST_TEXT = 1_000_000
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """How PyTorch's files before 1.6 begin: a pickled magic number."""
 _BEGINNINGS = (
@@ -54,7 +57,7 @@ def describe_file(path: Path) -> FileKind:
         return FileKind("html", "is an HTML page, not what its link should have led to; download the file itself")
     if text.startswith(b"<?xml"):
         return FileKind("xml", "is an XML text, an error message of the server perhaps; download the file again")
-    if b"\0" not in head and (kind := _text_kind(path)):
+    if (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))) and (kind := _text_kind(path)):
         return kind
     if _is_safetensors(head, path):
         return FileKind(
@@ -82,10 +85,9 @@ def describe_file(path: Path) -> FileKind:
 
 
 def _text_kind(path: Path) -> FileKind | None:
-    try:
-        text = path.read_bytes()[:1_000_000].decode("utf-8-sig")
-    except UnicodeDecodeError:
+    if path.stat().st_size > _LONGEST_TEXT:
         return None
+    text = read_text(path)
     if text.lstrip().startswith("{"):
         try:
             json.loads(text)

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from trevsnn.checks import is_number, is_whole, require
 from trevsnn.data import Augmentation
 from trevsnn.data.events.frames import SplitBy
+from trevsnn.files import read_text
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
 from trevsnn.suggest import suggest
@@ -224,11 +225,9 @@ def load_config(path: str | Path, *, unknown_ok: bool = False) -> tuple[str | No
         ValueError: when the file cannot be read, is no TOML or has an unknown field.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(Path(path))
     except OSError as error:
         raise ValueError(f"recipe {str(path)!r} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"recipe {str(path)!r} is no TOML file: {error}") from error
     return parse_config(text, str(path), unknown_ok=unknown_ok)
 
 

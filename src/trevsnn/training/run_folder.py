@@ -33,7 +33,7 @@ from PIL import Image
 from trevsnn.data import BadImageError, LabelledData
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
-from trevsnn.files import atomic_path, write_text
+from trevsnn.files import atomic_path, read_text, write_text
 from trevsnn.models.checkpoint import read_checkpoint
 from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
 from trevsnn.training.config import TrainConfig, dump_config, load_config
@@ -254,7 +254,7 @@ class RunFolder:
         if not self.metrics.exists():
             return []
         history = []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines()
+        lines = read_text(self.metrics).splitlines()
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
