@@ -18,7 +18,8 @@ RECIPE = {"epochs": 20, "warmup_epochs": 2.0, "lr": 1e-2, "min_lr": 1e-4, "kerne
     ("given", "changed"),
     [
         ({"epochs": 1.0}, {"warmup_epochs": 0.1}),
-        ({"epochs": 2.0}, {}),
+        ({"epochs": 3.0}, {"warmup_epochs": 0.3}),
+        ({"epochs": 4.0}, {}),
         ({"epochs": 1.0, "warmup_epochs": 1.0}, {}),
         ({"epochs": 1.0, "warmup_epochs": 3.0}, {}),
         ({"warmup_epochs": 21.5}, {"epochs": 22}),

@@ -34,7 +34,7 @@ def yielding(recipe: Mapping[str, Any], given: Mapping[str, float | str | None])
         unknown = [n for n in values if n in _OPTIONS - option_names(str(given["model"])) and n not in given]
         notes += _dropped(values, unknown, f"{given['model']} has no such option")
     warmup, epochs = values.get("warmup_epochs", 0.0), given.get("epochs")
-    if "warmup_epochs" not in given and isinstance(epochs, float) and warmup > epochs > 0:
+    if "warmup_epochs" not in given and isinstance(epochs, float) and warmup > epochs / 2 > 0:
         values["warmup_epochs"] = warmup * epochs / max(warmup, values.get("epochs", TrainConfig.epochs))
         notes.append(_instead("warmup_epochs", values["warmup_epochs"], warmup, f"of {epochs:g} epochs"))
     epochs = values.get("epochs", TrainConfig.epochs)
