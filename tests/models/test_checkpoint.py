@@ -225,6 +225,12 @@ def test_a_module_saved_whole(tmp_path, theirs, zipped):
         assert_converts(read, theirs)
 
 
+def test_a_module_of_nonsense():
+    odd = Foreign("Net", state={"_parameters": 3, "_buffers": Foreign("x"), "_modules": [1]})
+    with pytest.raises(ValueError, match="not a state dict of the public"):
+        convert_official({"model": odd})
+
+
 def test_tensors_with_attributes_and_safetensors(tmp_path, theirs):
     for value in (tensors := {name: nn.Parameter(value, False) for name, value in theirs.items()}).values():
         value.note = Colour.RED  # type: ignore[attr-defined]

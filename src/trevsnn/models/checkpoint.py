@@ -78,7 +78,7 @@ _CALLED: dict[tuple[str, str], Callable[..., Any]] = {
 def _called(function: Any, arguments: Any) -> Any:
     if any(function is known for known in _CALLED.values()):
         return function(*arguments)
-    return Foreign(function.name if isinstance(function, Foreign) else str(function))
+    return Foreign(function.name if isinstance(function, Foreign) else type(function).__name__)
 
 
 class _Reader(pickle._Unpickler):  # Python's own in Python, whose steps can be replaced
@@ -267,16 +267,20 @@ def _entries(value: Any) -> Mapping[Any, Any] | None:
 
 
 def _of_module(module: Any, seen: frozenset[int]) -> dict[str, Any]:
-    state = module.state if isinstance(module, Foreign) and isinstance(module.state, Mapping) else {}
+    state = _mapping(module.state) if isinstance(module, Foreign) else {}
     if id(module) in seen or len(seen) > _DEEPEST_MODULE:
         return {}
     entries = {}
     for kind in ("_parameters", "_buffers"):
-        held = state.get(kind)
-        entries |= {str(name): value for name, value in (held or {}).items() if isinstance(value, Tensor)}
-    for name, part in (state.get("_modules") or {}).items():
+        held = _mapping(state.get(kind))
+        entries |= {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
+    for name, part in _mapping(state.get("_modules")).items():
         entries |= {f"{name}.{inner}": value for inner, value in _of_module(part, seen | {id(module)}).items()}
     return entries
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _mappings(value: Any, place: str, depth: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:

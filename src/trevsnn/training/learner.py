@@ -101,7 +101,7 @@ class Learner:
         self.weights_info: WeightsInfo | None = None
         if fresh and config.weights is not None:
             self.weights_info = _usable_weights(config.weights)
-            config = self._with_settings_of(self.weights_info, config)
+            config = self._with_settings_of(self.weights_info, config, dataset)
         self.model_name = dataset.model if config.model is None else config.model
         self.config = config = replace(config, model=self.model_name)
         self.processes = processes = processes or Processes()
@@ -155,14 +155,14 @@ class Learner:
                 raise ValueError(f"weights {str(config.weights)!r} have nothing in common with the network; omit them")
         return model
 
-    def _with_settings_of(self, info: WeightsInfo, config: TrainConfig) -> TrainConfig:
+    def _with_settings_of(self, info: WeightsInfo, config: TrainConfig, dataset: LabelledData) -> TrainConfig:
         """The network and the input size that weights are of, where the configuration does not ask for others."""
         if config.image_size is None and info.preprocessing is not None:
             size = tuple(info.preprocessing.get("input_size", ())[1:])
             if len(size) == 2 and size[0] == size[1]:
                 config = replace(config, image_size=size[0])
                 self.decided["image_size"] = "as the weights were trained"
-            elif size:
+            elif size and (dataset.preprocessing is None or dataset.preprocessing.input_size[1:] != size):
                 self.notes.append(f"the weights were trained at {size[0]} x {size[1]}, which is no square")
         if config.model not in (None, info.model):
             return config
