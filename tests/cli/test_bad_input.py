@@ -103,7 +103,15 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train events --dataset digitz", "'events/digitz' is unknown; did you mean 'events/digits'"),
         ("train digits --model trevsnn_dvs", "the network is for clips of frames, and digits data are not"),
         ("train digits --precision fp8", "bf16"),
-        ("train digits --effective-batch 100", "effective_batch=100 must be a multiple of batch_size=64"),
+        (
+            "train digits --effective-batch 100 --batch-size 64",
+            "effective_batch=100 must be a multiple of batch_size=64",
+        ),
+        (
+            "train digits --epochs 1 --warmup-epochs 2",
+            "warmup_epochs=2.0 must be at most epochs=1; give a shorter --warm",
+        ),
+        ("train digits --lr 1e-7 --min-lr 1e-6", "min_lr=1e-06 must be at most lr=1e-07; give a lower --min-lr"),
         ("train digits --batch-size 2000", "batch_size=2000 is more than the 1437 training images"),
         ("train digits --auto-augment nonsense", "auto_augment='nonsense' must be"),
         ("train digits --weights nowhere", "nowhere' does not exist"),
@@ -258,10 +266,10 @@ def test_foreign_checkpoints(refused, tmp_path):
     torch.save([torch.zeros(3)], tmp_path / "foreign.pth")
     refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth' holds list")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "foreign.pth")
-    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "holds more than tensors")
+    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth': not a state dict of the public")
     torch.save({"alpha": torch.zeros(999)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     content = (tmp_path / "old.pth").read_bytes()
-    for length in range(0, len(content), 40):
+    for length in range(40, len(content), 40):
         (tmp_path / "cut.pth").write_bytes(content[:length])
         refused(["convert", tmp_path / "cut.pth", "out.safetensors"], "cut.pth' is cut off")
 

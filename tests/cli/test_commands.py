@@ -192,9 +192,12 @@ def test_convert_writes_a_weights_file(trevsnn, tmp_path):
     options = {"channels": (4, 4, 8, 8), "num_classes": 6, "timesteps": 4, "kernel_size": 3}
     model = create_model("trevsnn_tiny", **options).eval()
     theirs = {_official_name(name, model.config): value for name, value in model.state_dict().items()}
-    torch.save({"model": theirs, "args": Namespace(epochs=3)}, tmp_path / "in.pth")
+    checkpoint = {"model": theirs, "epoch": 3, "scaler": {}, "args": Namespace(epochs=3), "input": input}
+    torch.save(checkpoint, tmp_path / "in.pth")
     code, text, _ = trevsnn("convert", tmp_path / "in.pth", tmp_path / "out.safetensors")
     assert code == 0
+    assert text.splitlines()[0] == f"weights    model, {len(theirs)} tensors"
+    assert text.splitlines()[1] == "left aside epoch, scaler, args, input"
     assert "out.safetensors" in text
     converted, info = load_weights(tmp_path / "out.safetensors")
     assert info.options["num_classes"] == 6

@@ -66,7 +66,7 @@ def test_what_cannot_be_saved_or_read_is_named(trained, tmp_path):
     with pytest.raises(ValueError, match="a folded network cannot be saved by name"):
         trained.fold().save_pretrained(tmp_path / "folded")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty/model\.safetensors' does not exist"):
+    with pytest.raises(ValueError, match=r"empty' is not a run folder: it has no model\.safetensors"):
         TRevSNN.from_pretrained(tmp_path / "empty")
 
 

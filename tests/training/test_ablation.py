@@ -11,7 +11,7 @@ from trevsnn.training import NonFiniteError, RunFolder, TrainConfig, ablation
 from trevsnn.training.ablation import QUESTIONS, AblationRuns, plan_ablation
 from trevsnn.training.ablation_table import in_words, markdown_page, summarise, table_rows
 
-SMALL = TrainConfig(epochs=2, batch_size=16, channels=(8, 8), device="cpu")
+SMALL = TrainConfig(epochs=2, batch_size=16, model="trevsnn_digits", channels=(8, 8), device="cpu")
 
 
 def quiet():

@@ -192,7 +192,15 @@ def test_bad_value_is_named(bad):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("epochs = ", "is no TOML file"), ("epoch = 3", "unknown field 'epoch'; did you mean 'epochs'"), ("x = 1", "x")],
+    [
+        ("epochs = ", "is no TOML file"),
+        ("epoch = 3", "unknown field 'epoch' in line 1; did you mean 'epochs'"),
+        (
+            "# made by hand\nepochs = 3\n\nlr_decay = 0.1",
+            "'lr_decay' in line 4; .*, or remove it where another version",
+        ),
+        ("[optimiser]\nname = 'sgd'", "'optimiser' in line 1; "),
+    ],
 )
 def test_bad_file_is_named(tmp_path, text, message):
     path = tmp_path / "bad.toml"
@@ -210,3 +218,19 @@ def test_missing_file_is_named(tmp_path):
 def test_paths_do_not_depend_on_the_folder_that_a_run_is_continued_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert TrainConfig(data="pictures").data == tmp_path / "pictures"
+
+
+def test_fields_of_another_version_do_not_matter_to_what_reads_weights(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("epochs = 3\nof_tomorrow = 1\n")
+    assert load_config(path, unknown_ok=True) == (None, {"epochs": 3})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_a_file_of_any_system(tmp_path, encoding):
+    path = tmp_path / "config.toml"
+    path.write_bytes("# größer\r\nepochs = 3\r\n".encode(encoding))
+    assert load_config(path) == (None, {"epochs": 3})
+    path.write_bytes("# größer\r\nepochs = \r\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"is no TOML file: .*line 2"):
+        load_config(path)

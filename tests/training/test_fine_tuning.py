@@ -1,13 +1,15 @@
 """Training that starts from the weights of another run."""
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
+import torch
 from rich.console import Console
 
 from trevsnn.data import load_dataset
-from trevsnn.models import LoadReport
+from trevsnn.models import LoadReport, create_model, load_weights, read_weights_info, save_weights, weights_info
 from trevsnn.training import Learner, RunFolder, TrainConfig, train
 
 CONFIG = TrainConfig(
@@ -49,10 +51,15 @@ def test_other_options_keep_what_fits_and_say_so(tmp_path, source, few_digits):
     console = quiet()
     config = replace(CONFIG, weights=source.path, timesteps=3, kernel_size=5, epochs=1)
     train(config, few_digits, RunFolder(tmp_path / "run"), console=console)
-    lines = console.file.getvalue().splitlines()
-    assert lines[0].startswith("started from ")
-    assert any(line.startswith("  new, of other shape or for other classes: grid.cells.0.0") for line in lines)
-    assert any(line.startswith("  new, not in the file: ") and "grid" in line for line in lines)
+    text = console.file.getvalue()
+    assert re.search(r"^  loaded        \d+ of \d+ tensors$", text, re.MULTILINE)
+    words = " ".join(text.split())
+    assert f"weights {source.path}, of digits at 1 x 32 x 32" in words
+    assert "new grid.cells.0-1.0-3.blocks.0-1.depthwise.weight" in words
+    assert "grid.cells.2 (" in words
+    report = (tmp_path / "run" / "start.txt").read_text().splitlines()
+    assert "grid.cells.2.0.blocks.0.depthwise.weight: new, not in the file" in report
+    assert "stem.conv1.weight: loaded" in report
 
 
 def test_a_network_with_nothing_in_common_is_refused(source, few_digits):
@@ -68,7 +75,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_from_them_aga
     with run.locked():
         run.create(config, few_digits)
     train(config, few_digits, run, resume=True, console=console)
-    assert console.file.getvalue().startswith("started from ")
+    assert "tensors" in console.file.getvalue()
 
 
 def test_a_continued_run_does_not_need_them_any_more(tmp_path, source, few_digits):
@@ -103,3 +110,65 @@ def test_fewer_epochs_to_98_percent_than_from_scratch(tmp_path):
 def epochs_to(accuracies, wanted=0.98):
     """Number of epochs until an accuracy is reached."""
     return next(epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= wanted)
+
+
+@pytest.fixture(scope="module")
+def at_48(tmp_path_factory, few_digits):
+    """A run at another size than the data's own."""
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "at-48")
+    train(replace(CONFIG, epochs=1, image_size=48), few_digits, run, console=quiet())
+    return run
+
+
+def coloured(digits):
+    """As pictures of a folder: of three channels."""
+    return replace(
+        digits, preprocessing=replace(digits.preprocessing, input_size=(3, 32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+    )
+
+
+def test_weights_keep_their_input_size(tmp_path, at_48, few_digits):
+    run, console = RunFolder(tmp_path / "run"), quiet()
+    config = TrainConfig(batch_size=16, epochs=2, device="cpu", weights=at_48.path)
+    train(config, few_digits, run, console=console)
+    assert "input           1 x 48 x 48 (as the weights were trained)" in console.file.getvalue()
+    assert run.read_config()[1]["image_size"] == 48
+    assert read_weights_info(run.weights).preprocessing["input_size"] == [1, 48, 48]
+    run.saved_states()[0].unlink()
+    train(TrainConfig(**run.read_config()[1]), few_digits, run, resume=True, console=quiet())
+    assert Learner(replace(config, image_size=32), few_digits).preprocessing.input_size == (1, 32, 32)
+    assert Learner(replace(config, model="trevsnn_tiny"), few_digits).preprocessing.input_size == (1, 48, 48)
+
+
+def test_weights_of_grey_images_fit_colour_and_back(tmp_path, at_48, few_digits):
+    """The first convolution does with grey pictures what it did."""
+    config = TrainConfig(batch_size=16, epochs=1, device="cpu", weights=at_48.path)
+    run, console = RunFolder(tmp_path / "run"), quiet()
+    train(config, coloured(few_digits), run, console=console)
+    assert "  fitted        the first convolution's kernels are spread over 3 channels" in console.file.getvalue()
+    images = torch.rand(2, 1, 48, 48)
+    grey = Learner(config, few_digits).model.eval()
+    colour = Learner(config, coloured(few_digits))
+    assert colour.load_report is not None
+    assert colour.load_report.replaced == []
+    with torch.no_grad():
+        expected, actual = (
+            model.stem(images.expand(-1, n, -1, -1)) for n, model in ((1, grey), (3, colour.model.eval()))
+        )
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+        again = Learner(replace(config, weights=run.path), few_digits)
+        assert again.load_report is not None
+        assert again.load_report.channels == (3, 1)
+        trained = load_weights(run.weights)[0]
+        expected, actual = trained.stem(images.expand(-1, 3, -1, -1)), again.model.eval().stem(images)
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_another_family_is_fitted_too(tmp_path):
+    model = create_model("trev_ms_resnet_digits", in_chans=3, channels=(4, 4), blocks=(1, 1), timesteps=1).eval()
+    save_weights(model, tmp_path / "w", weights_info("trev_ms_resnet_digits", model.config))
+    grey = create_model("trev_ms_resnet_digits", checkpoint=tmp_path / "w", in_chans=1).eval()
+    images = torch.rand(2, 1, 32, 32)
+    torch.testing.assert_close(grey(images), model(images.expand(-1, 3, -1, -1)))
+    with pytest.raises(ValueError, match=r"does not fit its network: .*conv"):
+        create_model("trev_ms_resnet_digits", checkpoint=tmp_path / "w", in_chans=2)

@@ -16,8 +16,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from trevsnn.data import BadImageError, PixelSamples, evaluation_batches
 from trevsnn.models import load_weights
 from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
-from trevsnn.training import Learner, NonFiniteError, RunFolder, StoppedError, TrainConfig, evaluate, train
+from trevsnn.training import (
+    Learner,
+    NonFiniteError,
+    RunFolder,
+    StoppedError,
+    TrainConfig,
+    dump_config,
+    evaluate,
+    train,
+)
 from trevsnn.training import loop as loop_module
+from trevsnn.training.config import parse_config
+from trevsnn.training.run_state import fitting_batch, with_same_steps
 
 CONFIG = TrainConfig(
     epochs=3,
@@ -33,6 +44,8 @@ CONFIG = TrainConfig(
     ema_decay=0.9,
     rotation=10.0,
 )
+HEADING = 3
+"""Lines before the first epoch's: data, model and input."""
 
 
 class Stop(BaseException):
@@ -86,8 +99,8 @@ def stop_in(epoch, step, monkeypatch):
 
 def test_run_folder_is_complete(finished, few_digits):
     run, row, _ = finished
-    files = "best.safetensors checkpoints config.toml confusion.png metrics.jsonl model.safetensors samples tensorboard"
-    assert {file.name for file in run.path.iterdir()} == set(files.split())
+    files = "best.safetensors checkpoints config.toml confusion.png metrics.jsonl model.safetensors samples start.txt"
+    assert {file.name for file in run.path.iterdir()} == {*files.split(), "tensorboard"}
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2, 3]
     assert run.read_metrics()[-1] == row
     _, info = load_weights(run.weights)
@@ -114,7 +127,7 @@ def test_the_last_checkpoints_are_kept(finished, tmp_path, few_digits, quiet):
 def test_progress_is_one_line_per_epoch_without_a_terminal(finished):
     _, row, text = finished
     lines = text.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 3 + HEADING
     assert lines[-1].startswith("epoch 3/3  loss")
     for part in (f"{row['test_accuracy']:.2%}", "images/s", "peak RSS", "0:00 left"):
         assert part in lines[-1]
@@ -280,7 +293,7 @@ def test_resume_without_the_state_keeps_what_was_trained(tmp_path, few_digits, f
 
 
 def test_resume_with_other_settings_is_refused(few_digits, finished, quiet):
-    for other in ({"epochs": 9}, {"augment": False}, {"ema_decay": 0.0}, {"memory": "stored"}):
+    for other in ({"epochs": 9}, {"augment": False}, {"ema_decay": 0.0}, {"label_smoothing": 0.0}):
         (name,) = other
         with pytest.raises(ValueError, match=f"started with {name}=.*, not .*; leave that, or start a new run with"):
             train(replace(CONFIG, **other), few_digits, finished[0], resume=True, console=quiet)
@@ -291,13 +304,95 @@ def test_resume_with_other_data_is_refused(few_digits, finished, quiet):
     fewer = PixelSamples(few_digits.train.pixels[:40], few_digits.train.labels[:40])
     for change, message in [
         ({"class_names": tuple("abcdefghij")}, r"started with class_names=\('0', .*, not \('a'"),
-        ({"class_names": tuple("0123456789a")}, "started with class_names="),
-        ({"train": fewer}, "started with training images=48, not 40"),
+        ({"class_names": tuple("0123456789a")}, "started with class_names=.*; new: a$"),
+        ({"class_names": tuple("1023456789")}, "started with class_names=.*: the order differs"),
+        ({"train": fewer}, "started with training images=48, not 40; bring them back, or .* --weights "),
     ]:
         with pytest.raises(ValueError, match=message):
             train(CONFIG, replace(few_digits, **change), finished[0], resume=True, console=quiet)
     with pytest.raises(ValueError, match=r"the state does not fit|started with channels"):
         train(replace(CONFIG, channels=(4, 4, 8, 12)), few_digits, finished[0], resume=True, console=quiet)
+
+
+def as_if_by(run, processes, batch_size, effective_batch=None):
+    """Make of a run one that several processes were training with other batches, stopped after its second epoch."""
+    run.saved_states()[0].unlink()
+    _, values = run.read_config()
+    values |= {"batch_size": batch_size}
+    values.pop("effective_batch", None)
+    config = TrainConfig(**values, effective_batch=effective_batch)
+    run.config.write_text(dump_config("digits", config))
+    path, state = run.load_state()
+    _, before = parse_config(state["config"], "state")
+    before.pop("effective_batch", None)
+    state["config"] = dump_config("digits", TrainConfig(**before | {"batch_size": batch_size}))
+    torch.save(state | {"processes": processes}, path)
+    return config
+
+
+@pytest.fixture(scope="module")
+def accumulated(tmp_path_factory, few_digits):
+    """A run of steps of 24 images in batches of 8, as three processes would take it too."""
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "accumulated")
+    config = replace(CONFIG, batch_size=8, effective_batch=24)
+    train(config, few_digits, run, console=Console(file=io.StringIO()))
+    return run
+
+
+def resumed_text(run, config, dataset):
+    console = Console(file=io.StringIO(), width=400)
+    train(config, dataset, run, resume=True, console=console)
+    return " ".join(console.file.getvalue().split())
+
+
+def test_a_run_of_several_processes_is_continued_by_one(tmp_path, few_digits, accumulated):
+    """Its batches are the same, so dropout, augmentation and BatchNorm are."""
+    run = RunFolder(shutil.copytree(accumulated.path, tmp_path / "renamed"))
+    text = resumed_text(run, as_if_by(run, processes=3, batch_size=8), few_digits)
+    assert "note steps of 24 images as before, by 1 in place of 3 processes: the same but for rounding" in text
+    assert_same_weights(run, load_file(accumulated.weights))
+    assert "note" not in resumed_text(run, replace(CONFIG, batch_size=8), few_digits), "the second time it is as it was"
+
+
+@pytest.mark.parametrize("batch_size", [12, 24, 16])
+def test_a_run_is_continued_in_other_batches(tmp_path, few_digits, accumulated, batch_size):
+    """16 does not go into 24, and the most that does is taken."""
+    run = RunFolder(shutil.copytree(accumulated.path, tmp_path / "run"))
+    config = replace(as_if_by(run, processes=3, batch_size=8), batch_size=batch_size, memory="stored", workers=1)
+    text = resumed_text(run, config, few_digits)
+    batch = min(batch_size, 24 if batch_size == 24 else 12)
+    assert f"steps of 24 images as before, in batches of {batch} in place of 8: BatchNorm and dropout see other" in text
+    assert len(run.read_metrics()) == 3
+    assert run.load_state()[1]["learner"]["steps"] == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "effective", "world", "batch"),
+    [(3, 6, 1, 3), (6, 6, 2, 3), (3, 12, 2, 3), (64, 128, 1, 64), (64, 96, 1, 48), (6, 6, 4, None), (1, 6, 6, 1)],
+)
+def test_the_batch_with_which_processes_share_a_step(wanted, effective, world, batch):
+    assert fitting_batch(wanted, effective, world) == batch
+
+
+def test_too_many_processes_for_a_step(accumulated):
+    saved = accumulated.load_state()
+    with pytest.raises(
+        ValueError, match=r"24 images, .* cannot be shared by 5 processes; start 1, 2, 3, 4, 6, 8, 12, 24 of"
+    ):
+        with_same_steps(replace(CONFIG, batch_size=8), saved, 5)
+
+
+def test_runs_that_do_not_name_their_model_go_on(tmp_path, few_digits, finished, quiet):
+    """As older ones are."""
+    run = RunFolder(shutil.copytree(finished[0].path, tmp_path / "run"))
+    assert run.read_config()[1]["model"] == "trevsnn_digits"
+    run.saved_states()[0].unlink()
+    path, state = run.load_state()
+    state["config"] = state["config"].replace('model = "trevsnn_digits"\n', "")
+    del state["processes"]
+    torch.save(state, path)
+    train(CONFIG, few_digits, run, resume=True, console=quiet)
+    assert_same_weights(run, load_file(finished[0].weights))
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path, few_digits, quiet):
@@ -508,9 +603,9 @@ def test_long_epochs_get_lines_in_between(tmp_path, few_digits, monkeypatch):
     console = Console(file=io.StringIO(), width=200)
     train(replace(CONFIG, epochs=1), few_digits, RunFolder(tmp_path / "run"), console=console)
     lines = console.file.getvalue().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 4 + HEADING
     for part in ("epoch 1/1  step 2/3  loss ", "lr ", "images/s", "peak RSS", " left"):
-        assert part in lines[1]
+        assert part in lines[1 + HEADING]
 
 
 def test_steps_may_add_up_several_batches(tmp_path, few_digits, quiet):

@@ -62,7 +62,14 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
     assert done.returncode == 0, done.stderr
     assert_close(two.weights, resumed.weights)
 
-    # of fewer, with other batches per step, only if the effective batch is the same
+    # of fewer, which take the same batches one after another
+    resumed.saved_states()[0].unlink()
+    done = torchrun(1, "train", "digits", "--resume", resumed.path)
+    assert done.returncode == 0, done.stderr
+    assert "by 1 in place of 2 processes" in " ".join(done.stdout.split())
+    assert_close(two.weights, resumed.weights)
+
+    # only if the effective batch is the same
     done = torchrun(2, "train", "digits", "--resume", resumed.path, "--effective-batch", 480)
     assert "started with effective_batch=240, not 480" in done.stderr
 

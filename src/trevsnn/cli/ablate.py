@@ -11,7 +11,7 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 
 from trevsnn.analysis.machine import describe, named_values
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
-from trevsnn.cli.settings import dataset_name, settings_from_file
+from trevsnn.cli.settings import dataset_name, origins, settings_from_file
 from trevsnn.data import load_dataset
 from trevsnn.files import write_text
 from trevsnn.suggest import suggest
@@ -80,6 +80,8 @@ def ablate(
     runs = AblationRuns(ablation, data, output, seeds)
     runs.check()
     console = plain_console()
+    for note in origins.get().notes:
+        console.print(f"note: {note}", soft_wrap=True)
     for question, why in ablation.left_out.items():
         console.print(f"question {question} is left out: {why}", soft_wrap=True)
     machine = named_values(describe(choose_device(settings.device)))

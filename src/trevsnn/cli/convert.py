@@ -12,15 +12,17 @@ from trevsnn.models import (
     save_weights,
     weights_info,
 )
+from trevsnn.models.checkpoint import Foreign, find_weights, read_checkpoint
 from trevsnn.models.network import TRevSNN
-from trevsnn.training import load_tensors
+from trevsnn.models.official import FIRST_WEIGHT
 
 
 def convert(source: Path, destination: Path, /) -> None:
-    """Turn weights of the authors' public code into a weights file of ours.
+    """Turn weights of the authors' public code into a weights file of ours. No code in the checkpoint is run.
 
     Args:
-        source: PyTorch checkpoint (.pth): a state dict, or one that holds it as "state_dict_ema" or "model".
+        source: PyTorch checkpoint (.pth) or safetensors file that holds them, whatever else stands beside; an average
+            of the weights (ema) is taken where there is one.
         destination: Weights file (.safetensors) to write.
     """
     if not destination.parent.is_dir():
@@ -29,7 +31,10 @@ def convert(source: Path, destination: Path, /) -> None:
         raise ValueError(f"destination {str(destination)!r} is a folder; give the name of a file")
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"destination {str(destination)!r} is the source itself; give another name")
-    checkpoint = load_tensors(source)
+    checkpoint = read_checkpoint(source)
+    if not isinstance(checkpoint, dict | Foreign):
+        raise ValueError(f"checkpoint {str(source)!r} holds {type(checkpoint).__name__}, not a dictionary of tensors")
+    found = find_weights(checkpoint, FIRST_WEIGHT)
     try:
         config = infer_official_config(checkpoint)
         model = TRevSNN(config)
@@ -40,7 +45,11 @@ def convert(source: Path, destination: Path, /) -> None:
     names = [n for n, c in known.items() if isinstance(c, NetworkConfig) and c.channels == config.channels]
     name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network
     save_weights(model, destination, weights_info(name, config))
-    plain_console().print(
+    console = plain_console()
+    console.print(f"weights    {found.place or 'the checkpoint itself'}, {len(found.tensors)} tensors", soft_wrap=True)
+    if found.left:
+        console.print(f"left aside {', '.join(found.left)}", soft_wrap=True)
+    console.print(
         f"{destination}: {name}, channels {config.channels}, {config.timesteps} timesteps, "
         f"{config.num_classes} classes",
         soft_wrap=True,

@@ -64,6 +64,7 @@ def evaluate_run(
         "test_loss": result.loss,
         "test_accuracy": result.accuracy,
         "weights": trained.info.note or "",
+        "input_size": trained.preprocessing.input_size,
         "bad_images": sorted(bad.known),
     }
     columns = {
@@ -75,6 +76,7 @@ def evaluate_run(
         "test_accuracy": "test accuracy",
     }
     write_json([row], json)
+    plain_console().print(trained.input)
     show_table([row], columns)
     for message in row["bad_images"]:
         plain_console().print(f"left out: {message}", soft_wrap=True)

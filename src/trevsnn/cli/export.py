@@ -135,7 +135,7 @@ def _check_finished(run: Path) -> None:
     folder = RunFolder(run)
     if not (run.is_dir() and folder.holds_run()):
         return
-    dataset, config = folder.read_config()
+    dataset, config = folder.read_config(unknown_ok=True)
     done, epochs = len(folder.read_metrics()), TrainConfig(**config).epochs
     if done < epochs:
         kind = dataset.partition("/")[0]

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from timm.data import ImageNetInfo
 
-from trevsnn.cli.output import JsonFile, check_json, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_trained
 from trevsnn.data import FramePreprocessing, check_files, open_picture
 from trevsnn.data.events.datasets import read_as
@@ -62,6 +62,7 @@ def predict_images(
             }
         )
     write_json(rows, json)
+    plain_console().print(trained.input)
     show_table(rows, {"image": "image", "class": "class", "probability": "probability"})
 
 

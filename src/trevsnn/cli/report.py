@@ -45,7 +45,7 @@ def report(
     """
     folder = RunFolder(run.parent if run.is_file() else run)
     output = output or folder.report
-    _, settings = folder.read_config()
+    _, settings = folder.read_config(unknown_ok=True)
     trained, history = load_trained(run, choose_device(device)), folder.read_metrics()
     if not history:
         raise ValueError(f"run {str(run)!r} has no {folder.metrics.name}, the metrics of its epochs; train it anew")
@@ -71,6 +71,6 @@ def report(
     write_text(output, render(what, findings))
     things = "clips" if trained.model.config.frames else "images"
     accuracy, tested = findings.evaluation.accuracy, findings.evaluation.images
-    console.print(f"{output}: test accuracy {accuracy:.2%} of {tested:,} {things}", soft_wrap=True)
+    console.print(f"{output}: test accuracy {accuracy:.2%} of {tested:,} {things}, {trained.input}", soft_wrap=True)
     for message in findings.bad:
         console.print(f"left out: {message}", soft_wrap=True)

@@ -1,5 +1,7 @@
 """Settings of `trevsnn train` from a file: --recipe NAME or FILE, or the run folder of --resume RUN."""
 
+from contextvars import ContextVar
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -7,30 +9,47 @@ from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
 from trevsnn.data import list_datasets
-from trevsnn.training import RunFolder, load_config
+from trevsnn.training import RunFolder, TrainConfig, load_config
 from trevsnn.training.config import parse_config
+from trevsnn.training.origins import Origins
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
+from trevsnn.training.yielding import yielding
 
 EVENTS = "events"
 
+origins: ContextVar[Origins] = ContextVar("origins", default=Origins())  # noqa: B039 (frozen)
+"""Where the settings of the command that is being read come from."""
+
 
 def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Fill the options that the command line leaves open from the file that it names, or the data set's own recipe."""
+    """Fill the options that the command line leaves open from the file that it names, or the data set's own recipe.
+
+    A setting of the file that does not fit one of the command line yields to it. `origins` has what came from where.
+    """
     resume, recipe, kind = (_value(arguments, name) for name in ("--resume", "--recipe", "KIND"))
     which = _value(arguments, "--dataset")
     wanted = kind and dataset_name(kind, which)
+    given = _given(arguments)
+    origins.set(Origins(given=given))
     if resume and recipe:
         raise ValueError("--resume takes its settings from the run; leave --recipe out")
     if resume:
         run = RunFolder(resume)
         source, (dataset, values) = str(run.config), run.read_config()
+        words = "settings of the run"
     elif recipe:
         source, (dataset, values) = recipe, _read(recipe)
+        words = f"recipe {recipe}"
     elif wanted in list_datasets():
         source = default_recipe(wanted)
         dataset, values = _read(source)
+        words = f"recipe {source}, these data's own"
     else:
         return
+    notes: list[str] = []
+    if not resume:
+        values, notes = yielding(values, {name: _number(arguments, name) for name in given})
+    origins.set(Origins(file=words, from_file=frozenset(values) - given, given=given, notes=tuple(notes)))
     options = {name.replace("_", "-"): value for name, value in values.items()}
     if kind == EVENTS and which is None and dataset is not None and dataset.startswith(f"{EVENTS}/"):
         wanted, options["dataset"] = dataset, dataset.removeprefix(f"{EVENTS}/")
@@ -53,7 +72,9 @@ def dataset_name(kind: str, dataset: str | None) -> str:
 
 
 def _read(recipe: str) -> tuple[str | None, dict[str, Any]]:
-    """A recipe of that name, else of that file."""
+    """A recipe of that name, else of that file, else the settings of that run."""
+    if RunFolder(recipe).holds_run():
+        return load_config(RunFolder(recipe).config)
     if recipe in list_recipes():
         return parse_config(read_recipe(recipe), recipe)
     if not Path(recipe).exists() and not Path(recipe).suffix and "/" not in recipe:
@@ -65,3 +86,21 @@ def _value(arguments: ArgumentCollection, name: str) -> str | None:
     """What the command line gives for an option or argument."""
     argument = arguments.get(name, None)
     return argument.tokens[0].value if argument is not None and argument.tokens else None
+
+
+def _given(arguments: ArgumentCollection) -> frozenset[str]:
+    """The fields of the settings that the command line sets."""
+    return frozenset(field.name for field in fields(TrainConfig) if _value(arguments, _option(field.name)) is not None)
+
+
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _number(arguments: ArgumentCollection, field: str) -> float | str | None:
+    """What the command line gives for a field, as a number where it is one."""
+    value = _value(arguments, _option(field))
+    try:
+        return float(value or "")
+    except ValueError:
+        return value

@@ -11,11 +11,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
-from trevsnn.cli.settings import dataset_name
+from trevsnn.cli.settings import dataset_name, origins
 from trevsnn.data import load_dataset
 from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
 from trevsnn.training.processes import is_first_process
 from trevsnn.training.progress import format_time
+from trevsnn.training.yielding import fit_to_data
 
 
 def train_run(
@@ -52,17 +53,25 @@ def train_run(
     if resume is not None and (output is not None or overwrite):
         raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
     name = dataset_name(kind, dataset)
+    if resume is not None and settings.data is not None and not settings.data.exists():
+        raise ValueError(f"data {str(settings.data)!r}, where the run found them, are not there; give --data DIR")
     data = load_dataset(name, settings.data, settings.val_split, settings.sensor_size)
     console = plain_console()
+    run = RunFolder(resume or output or Path("runs") / name.replace("/", "-"))
+    sources = origins.get()
+    if resume is None:
+        settings, sources = fit_to_data(settings, data, sources, int(os.environ.get("WORLD_SIZE", 1)))
     if dry_run:
-        forecast = forecast_run(settings, data)
+        goes_on = run if resume is not None and run.saved_states() else None
+        forecast = forecast_run(settings, data, resume=goes_on, console=console, origins=sources)
         if is_first_process():
             write_json([asdict(forecast)], json)
             console.print(describe_forecast(forecast, settings), soft_wrap=True)
         return
-    run = RunFolder(resume or output or Path("runs") / name.replace("/", "-"))
     try:
-        row = train(settings, data, run, resume=resume is not None, overwrite=overwrite, console=console)
+        row = train(
+            settings, data, run, resume=resume is not None, overwrite=overwrite, console=console, origins=sources
+        )
     except (KeyboardInterrupt, StoppedError) as stop:
         world = os.environ.get("WORLD_SIZE")
         program = f"{_programs()}trevsnn" if world is None else "torchrun ... -m trevsnn"

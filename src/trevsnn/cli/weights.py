@@ -7,8 +7,8 @@ import torch
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.events.datasets import RECORDING_FOLDER
-from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights
-from trevsnn.training import RunFolder, TrainConfig, weights_file
+from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights, weights_file
+from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.conversion import with_frames
 
 
@@ -22,10 +22,15 @@ class Trained:
     preprocessing: Preprocessing | FramePreprocessing
 
     @property
+    def input(self) -> str:
+        """The size of its input, in a line."""
+        return f"input {' x '.join(map(str, self.preprocessing.input_size))}, as the weights were trained"
+
+    @property
     def config(self) -> TrainConfig:
         """The settings of its run; the defaults where the file is in none."""
         folder = RunFolder(self.file.parent)
-        return TrainConfig(**folder.read_config()[1]) if folder.holds_run() else TrainConfig()
+        return TrainConfig(**folder.read_config(unknown_ok=True)[1]) if folder.holds_run() else TrainConfig()
 
 
 def load_trained(path: Path, device: torch.device) -> Trained:
@@ -65,6 +70,8 @@ def load_data(trained: Trained, data: Path | None, val_split: float | None) -> L
         )
     val_split = config.val_split if val_split is None else val_split
     config = replace(config, data=data or config.data)
+    if config.data is not None and data is None and not config.data.exists():
+        raise ValueError(f"data {str(config.data)!r}, where the run found them, are not there; give --data DIR")
     name, preprocessing, share = trained.info.dataset, trained.preprocessing, None if val_split == 1 else val_split
     sensor = None
     if name == RECORDING_FOLDER and isinstance(preprocessing, FramePreprocessing):

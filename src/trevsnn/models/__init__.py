@@ -7,7 +7,7 @@ from trevsnn.models.fold import fold
 from trevsnn.models.ms_resnet import ReversibleMSResNet, ReversibleMSResNetConfig
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import convert_official, infer_official_config
-from trevsnn.models.presets import create_model, list_models, load_weights
+from trevsnn.models.presets import create_model, list_models, load_weights, option_names
 from trevsnn.models.streaming import StreamingClassifier
 from trevsnn.models.weights import (
     LoadReport,
@@ -15,6 +15,7 @@ from trevsnn.models.weights import (
     load_tensors_into,
     read_weights_info,
     save_weights,
+    weights_file,
     weights_info,
 )
 
@@ -36,8 +37,10 @@ __all__ = [
     "list_models",
     "load_tensors_into",
     "load_weights",
+    "option_names",
     "parameter_counts",
     "read_weights_info",
     "save_weights",
+    "weights_file",
     "weights_info",
 ]

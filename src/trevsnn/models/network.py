@@ -35,11 +35,10 @@ from trevsnn.layers import (
 from trevsnn.layers.stem import STRIDE
 from trevsnn.models.base import ReversibleNetwork, SpikingNetwork
 from trevsnn.models.config import NetworkConfig
-from trevsnn.models.weights import read_weights_info, save_weights
+from trevsnn.models.weights import WEIGHTS_FILE, read_weights_info, save_weights, weights_file
 from trevsnn.reversible import ReplayableModule, ReversibleGrid, Sliced, StepState, recompute
 
 INITIAL_DECAY = 0.5
-HUB_WEIGHTS = "model.safetensors"
 
 MIN_SLICE = 2**16
 """Values of a map below which a slice of the batch is not worth cutting."""
@@ -186,7 +185,7 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
 
         if is_folded(self):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
-        save_weights(self, save_directory / HUB_WEIGHTS, self.described())
+        save_weights(self, save_directory / WEIGHTS_FILE, self.described())
         config = json.dumps(asdict(self.config), indent=2)
         (save_directory / "config.json").write_text(config + "\n", encoding="utf-8")
 
@@ -214,11 +213,12 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
         """
         from trevsnn.models.presets import create_model
 
-        file = Path(name_or_folder) / HUB_WEIGHTS
-        if not file.parent.is_dir():
+        if Path(name_or_folder).exists():
+            file = weights_file(name_or_folder)
+        else:
             file = hf_hub_download(
                 str(name_or_folder),
-                HUB_WEIGHTS,
+                WEIGHTS_FILE,
                 revision=revision,
                 cache_dir=cache_dir,
                 token=token,

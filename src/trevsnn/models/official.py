@@ -12,11 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trevsnn.models.checkpoint import Foreign, find_weights
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.network import TRevSNN
 
 SMALLEST_DECAY = 1e-3
-_CHECKPOINT_KEYS = ("state_dict_ema", "model", "state_dict")
+FIRST_WEIGHT = "stem.down1.0.weight"
+"""The public code's name of the stem's first convolution, by which its weights are found in a checkpoint."""
+_SUBNET = re.compile(r"^subnet\d+")
 
 # Ours -> theirs; \1 is the step t, \2 the level l.
 _RENAMES = (
@@ -35,12 +38,12 @@ _RENAMES = (
 )
 
 
-def convert_official(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def convert_official(checkpoint: Any) -> dict[str, Tensor]:
     """State dict of the public code -> state dict of `TRevSNN(infer_official_config(checkpoint))`.
 
     Args:
-        checkpoint: the state dict, or a checkpoint that holds it as "state_dict_ema" (taken first, as the
-            published accuracy is its), "model" or "state_dict".
+        checkpoint: the state dict, or what `read_checkpoint` gives of a file that holds it, as "model" or "state_dict"
+            for example; an average of the weights ("state_dict_ema") is taken first, as the published accuracy is its.
 
     Raises:
         ValueError: naming every unknown, missing or wrongly shaped entry, and every parameter that
@@ -53,8 +56,10 @@ def convert_official(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     names = {name: _official_name(name, config) for name in expected}
     problems = [f"unknown {name}" for name in theirs.keys() - set(names.values())]
     converted: dict[str, Tensor] = {}
+    shared = {_SUBNET.sub("", name): value for name, value in theirs.items() if "_reuse." in name}
     for name, like in expected.items():
-        value = theirs.get(names[name])
+        # some programs write what subnetworks share once
+        value = theirs.get(names[name], shared.get(_SUBNET.sub("", names[name])))
         if value is None:
             problems.append(f"missing {names[name]}")
         elif _core(value.shape) != _core(like.shape):
@@ -70,7 +75,7 @@ def convert_official(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return converted
 
 
-def infer_official_config(checkpoint: Mapping[str, Any]) -> NetworkConfig:
+def infer_official_config(checkpoint: Any) -> NetworkConfig:
     """Options of the network that a state dict (or checkpoint) of the public code belongs to.
 
     Raises:
@@ -89,7 +94,7 @@ def infer_official_config(checkpoint: Mapping[str, Any]) -> NetworkConfig:
         for name, value in theirs.items()
         if re.fullmatch(r"cls_blocks\.(\d+\.)?classifier2\.weight", name) and value.dim()
     ]
-    needed = ["stem.down1.0.weight", "subnet0.level0.blocks.0.dwconv1.weight"]
+    needed = [FIRST_WEIGHT, "subnet0.level0.blocks.0.dwconv1.weight"]
     missing = [name for name in needed if name not in theirs or theirs[name].dim() != 4]
     if not channels:
         missing.append("subnet0.alpha0")
@@ -107,21 +112,18 @@ def infer_official_config(checkpoint: Mapping[str, Any]) -> NetworkConfig:
     )
 
 
-def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    if not isinstance(checkpoint, Mapping):
+def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
+    if not isinstance(checkpoint, Mapping | Foreign):
         raise ValueError(f"a state dict is a mapping from names to tensors, not {type(checkpoint).__name__}")
-    for key in _CHECKPOINT_KEYS:
-        if isinstance(checkpoint.get(key), Mapping):
-            checkpoint = checkpoint[key]
-            break
+    theirs = find_weights(checkpoint, FIRST_WEIGHT).tensors
     others = [
-        str(name)
-        for name, value in checkpoint.items()
+        name
+        for name, value in theirs.items()
         if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta or value.is_complex()
     ]
     if others:
         raise ValueError(f"not a state dict of the public T-RevSNN code: no plain tensor is {', '.join(others)}")
-    return {str(name).removeprefix("module."): value for name, value in checkpoint.items()}
+    return theirs
 
 
 def _official_name(name: str, config: NetworkConfig) -> str:
@@ -139,7 +141,7 @@ def _core(shape: torch.Size) -> tuple[int, ...]:
 def _unequal_shares(theirs: Mapping[str, Tensor]) -> list[str]:
     problems = []
     for name, value in theirs.items():
-        first = re.sub(r"^subnet\d+", "subnet0", name)
+        first = _SUBNET.sub("subnet0", name)
         if "_reuse." in name and name != first and first in theirs and not torch.equal(value, theirs[first]):
             problems.append(f"{name} differs from {first}, but subnetworks share it")
     return problems

@@ -14,7 +14,7 @@ from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
 from trevsnn.models.ms_resnet import ReversibleMSResNet
 from trevsnn.models.network import TRevSNN
-from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info
+from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info, weights_file
 from trevsnn.suggest import shortened, suggest
 
 __all__ = [
@@ -111,8 +111,8 @@ def create_model(name: str, *, checkpoint: str | Path | None = None, **options: 
 
     Args:
         name: one of `list_models()`.
-        checkpoint: weights file to load. Its options hold for all that `options` leaves out; with another num_classes,
-            the classifiers are new.
+        checkpoint: weights file to load, or a folder that holds one: a run's, or of a network from the hub. Its
+            options hold for all that `options` leaves out; with another num_classes, the classifiers are new.
         **options: any field of the configuration of its family, `NetworkConfig` for a T-RevSNN; None stands for the
             network's own value.
 
@@ -125,17 +125,25 @@ def create_model(name: str, *, checkpoint: str | Path | None = None, **options: 
         >>> model.config.timesteps
         2
     """
-    family = _family(name)
-    known = [field.name for field in fields(family.config_type)]
+    family, known = _family(name), sorted(option_names(name))
     for option in options:
         if option not in known:
             raise ValueError(f"{option!r} is not an option of {name}; {suggest(option, known)}")
     options = {key: value for key, value in options.items() if value is not None}
     if checkpoint is not None:
-        return _with_weights(name, Path(checkpoint), options)
+        return _with_weights(name, weights_file(checkpoint), options)
     model = timm.create_model(name, **options)
     assert isinstance(model, family)
     return model
+
+
+def option_names(name: str) -> set[str]:
+    """The options of the network of this name.
+
+    Raises:
+        ValueError: as `create_model`.
+    """
+    return {field.name for field in fields(_family(name).config_type)}
 
 
 def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[SpikingNetwork, WeightsInfo]:
@@ -144,8 +152,9 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     Raises:
         ValueError: as `read_weights_info`, and when the entries do not fit the network.
     """
+    path = weights_file(path)
     info = read_weights_info(path)
-    return _with_weights(info.model, Path(path), {}).to(device).eval(), info
+    return _with_weights(info.model, path, {}).to(device).eval(), info
 
 
 def _family(name: str) -> type[SpikingNetwork]:
@@ -172,7 +181,7 @@ def _with_weights(name: str, path: Path, options: dict[str, Any]) -> SpikingNetw
             model = model.fold()
         same_classes = model.num_classes == info.options.get("num_classes", model.num_classes)
         heads = () if same_classes else model.heads
-        report = load_tensors_into(model, path, except_for=heads)
+        report = load_tensors_into(model, path, except_for=heads, adapt=True)
         wrong = [name for name in report.unknown + report.replaced + report.missing if not name.startswith(heads)]
         if wrong:
             raise ValueError(f"unknown, missing or of another shape: {shortened(wrong)}")

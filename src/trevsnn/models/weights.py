@@ -1,7 +1,10 @@
 """Weights on disk: safetensors with what is needed to build and use the network in the metadata."""
 
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,11 @@ from torch import nn
 
 from trevsnn.files import atomic_path
 from trevsnn.models.config import BaseConfig
+from trevsnn.models.file_kind import describe_file
 
 FORMAT_VERSION = "1"
+WEIGHTS_FILE = "model.safetensors"
+"""Of a run, and of a network on the hub, in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,19 @@ class LoadReport:
     """In the network only."""
     unknown: list[str] = field(default_factory=list)
     """In the file only."""
+    channels: tuple[int, int] | None = None
+    """Of the images that the file's first convolution is for, and of those that it was made to fit."""
+
+
+def describe_tensors(report: LoadReport) -> str:
+    """What became of every tensor of --weights, a line each."""
+    rows = [
+        *(("loaded", name) for name in report.loaded),
+        *(("new, of another shape or for other classes", name) for name in report.replaced),
+        *(("new, not in the file", name) for name in report.missing),
+        *(("left out, in the file only", name) for name in report.unknown),
+    ]
+    return "\n".join(f"{name}: {what}" for what, name in rows)
 
 
 def save_weights(model: nn.Module, path: str | Path, info: WeightsInfo) -> None:
@@ -96,6 +115,35 @@ def weights_info(name: str, config: BaseConfig, **about: Any) -> WeightsInfo:
     return WeightsInfo(model=name, options=asdict(config), **about)
 
 
+def weights_file(path: str | Path) -> Path:
+    """The weights that a path stands for: the file itself, or those in the folder of a run (after its last epoch) or
+    of a network that was saved or downloaded.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ValueError(f"weights {str(path)!r} {'is a dead link' if path.is_symlink() else 'does not exist'}")
+    if not path.is_dir():
+        return path
+    file = path / WEIGHTS_FILE
+    if file.exists():
+        return file
+    if (path / "config.toml").exists():
+        raise ValueError(
+            f"run {str(path)!r} has not finished an epoch; continue it with --resume {shlex.quote(str(path))}"
+        )
+    near = chain(
+        [path.parent / WEIGHTS_FILE], *(path.glob(f"{folder}/{WEIGHTS_FILE}") for folder in ("*", "snapshots/*"))
+    )
+    hint = next((f"; did you mean {str(file.parent)!r}?" for file in near if file.is_file()), "")
+    others = [p.name for p in sorted(path.iterdir()) if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".safetensors")]
+    if not hint and others:
+        hint = f"; give a file in it, {others[0]!r} for example, if that has the weights"
+    raise ValueError(f"{str(path)!r} is not a run folder: it has no {WEIGHTS_FILE}{hint}")
+
+
 def read_weights_info(path: str | Path) -> WeightsInfo:
     """The description in a weights file.
 
@@ -109,9 +157,9 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
+        raise _no_weights(path, error) from error
     if "trevsnn_format" not in metadata:
-        raise ValueError(f"{str(path)!r} was not written by trevsnn: its metadata has no 'trevsnn_format'")
+        raise ValueError(f"{str(path)!r} was not written by trevsnn: it {describe_file(path)}")
     if metadata["trevsnn_format"] != FORMAT_VERSION:
         raise ValueError(
             f"{str(path)!r} has format {metadata['trevsnn_format']}, this trevsnn reads {FORMAT_VERSION}; update it"
@@ -145,13 +193,28 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
     )
 
 
-def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[str, ...] = ()) -> LoadReport:
+def _no_weights(path: Path, error: Exception) -> ValueError:
+    """That safetensors cannot read a file, with what it is."""
+    try:
+        kind = describe_file(path)
+    except OSError as failure:
+        return ValueError(f"{str(path)!r} cannot be read: {failure.strerror}")
+    if kind.name in ("unknown", "safetensors"):
+        return ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}")
+    return ValueError(f"{str(path)!r} {kind}")
+
+
+def load_tensors_into(
+    model: nn.Module, path: str | Path, *, except_for: tuple[str, ...] = (), adapt: bool = False
+) -> LoadReport:
     """Copy what fits from a weights file into a network; a parameter that subnetworks share stands in the file once.
 
     Args:
         model: the network.
         path: the file.
         except_for: leave tensors alone whose names begin so, the classifiers' for example.
+        adapt: make the first convolution fit images of one channel in place of several, or the other way: it does with
+            grey images what it did.
 
     Raises:
         ValueError: when the file cannot be read.
@@ -159,9 +222,10 @@ def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[s
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}") from error
+        raise _no_weights(Path(path), error) from error
     own = model.state_dict()
-    report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys())), set()
+    channels = _fit_channels(model, own, tensors) if adapt else None
+    report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys()), channels=channels), set()
     for name in own.keys() & tensors.keys():
         if own[name].shape != tensors[name].shape or name.startswith(except_for):
             report.replaced.append(name)
@@ -174,6 +238,34 @@ def load_tensors_into(model: nn.Module, path: str | Path, *, except_for: tuple[s
     for names in (report.loaded, report.replaced, report.missing):
         names.sort()
     return report
+
+
+def _fit_channels(
+    model: nn.Module, own: Mapping[str, torch.Tensor], tensors: dict[str, torch.Tensor]
+) -> tuple[int, int] | None:
+    """Make the first convolution in `tensors` one for as many channels as the network's, where one of them is 1.
+
+    From several to one its kernels are summed over the channels; from one to several they are spread evenly. A gain
+    that multiplies standardised kernels makes up for their new deviation and number of taps.
+
+    Returns:
+        The number of channels before and after; None where nothing had to be done, or cannot be.
+    """
+    name: str = getattr(model, "default_cfg", {}).get("first_conv", "")
+    weight, like = tensors.get(f"{name}.weight"), own.get(f"{name}.weight")
+    if weight is None or like is None or weight.dim() != 4 or weight.shape[1] == like.shape[1]:
+        return None
+    before, after = weight.shape[1], like.shape[1]
+    if 1 not in (before, after) or weight.shape[0] != like.shape[0] or weight.shape[2:] != like.shape[2:]:
+        return None
+    fitting = weight.sum(1, keepdim=True) if after == 1 else weight.expand_as(like).contiguous() / after
+    if (gain := tensors.get(f"{name}.gain")) is not None:
+        eps: Any = model.get_submodule(name).eps  # as the layer standardises
+        variances = [w.flatten(1).var(1, correction=0) + eps for w in (weight, fitting)]
+        factor = (variances[1] / variances[0] * (after / before)).sqrt()
+        tensors[f"{name}.gain"] = gain * factor.view_as(gain)
+    tensors[f"{name}.weight"] = fitting
+    return before, after
 
 
 def _place(tensor: torch.Tensor) -> tuple[int, int]:

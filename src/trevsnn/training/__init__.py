@@ -6,7 +6,7 @@ from trevsnn.training.forecast import Forecast, forecast_run
 from trevsnn.training.learner import Learner, NonFiniteError, choose_device
 from trevsnn.training.loop import train
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
-from trevsnn.training.run_folder import RunFolder, load_tensors, weights_file
+from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.stopping import StoppedError
 
 __all__ = [
@@ -23,9 +23,7 @@ __all__ = [
     "forecast_run",
     "intermediate_supervision_loss",
     "load_config",
-    "load_tensors",
     "predict",
     "temporal_efficient_training_loss",
     "train",
-    "weights_file",
 ]

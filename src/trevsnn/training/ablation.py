@@ -162,7 +162,8 @@ class AblationRuns:
                 run.check_free(overwrite=False)
                 continue
             dataset, values = run.read_config()
-            change = describe_change(TrainConfig(**values), config, FREE_TO_CHANGE - {"weights"})
+            before = TrainConfig(**{"model": self.dataset.model, **values})  # which older runs leave to their data
+            change = describe_change(before, config, FREE_TO_CHANGE - {"weights"})
             if dataset != self.dataset.name:
                 change = f"it was started with dataset={dataset!r}, not {self.dataset.name!r}"
             if change:

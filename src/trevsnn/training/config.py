@@ -1,5 +1,6 @@
 """Everything that decides how a run comes out, in one readable, re-runnable file."""
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 from trevsnn.checks import is_number, is_whole, require
 from trevsnn.data import Augmentation
 from trevsnn.data.events.frames import SplitBy
+from trevsnn.files import read_text
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
 from trevsnn.suggest import suggest
@@ -176,8 +178,10 @@ class TrainConfig(Augmentation):
             self._require(name, is_number(value) and value >= 0, "a finite number from 0")
         self._require("lr", self.lr > 0, "more than 0")
         for name in ("min_lr", "warmup_lr"):
-            self._require(name, getattr(self, name) <= self.lr, f"at most lr={self.lr}")
-        self._require("warmup_epochs", self.warmup_epochs <= self.epochs, f"at most epochs={self.epochs}")
+            lower = f"at most lr={self.lr}; give a lower --{name.replace('_', '-')}"
+            self._require(name, getattr(self, name) <= self.lr, lower)
+        longest = f"at most epochs={self.epochs}; give a shorter --warmup-epochs, or more --epochs"
+        self._require("warmup_epochs", self.warmup_epochs <= self.epochs, longest)
         self._require("ema_decay", is_number(self.ema_decay) and 0 <= self.ema_decay < 1, "from 0 to less than 1")
         share = self.tet_regularisation
         self._require("tet_regularisation", is_number(share) and 0 <= share <= 1, "from 0 to 1")
@@ -210,22 +214,24 @@ def dump_config(dataset: str, config: TrainConfig) -> str:
     return tomli_w.dumps({"dataset": dataset, **values})
 
 
-def load_config(path: str | Path) -> tuple[str | None, dict[str, Any]]:
+def load_config(path: str | Path, *, unknown_ok: bool = False) -> tuple[str | None, dict[str, Any]]:
     """(name of the data set, None where the file has none; the fields of `TrainConfig` that it sets).
+
+    Args:
+        path: the file.
+        unknown_ok: leave out fields that another version of trevsnn has written.
 
     Raises:
         ValueError: when the file cannot be read, is no TOML or has an unknown field.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(Path(path))
     except OSError as error:
         raise ValueError(f"recipe {str(path)!r} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"recipe {str(path)!r} is no TOML file: {error}") from error
-    return parse_config(text, str(path))
+    return parse_config(text, str(path), unknown_ok=unknown_ok)
 
 
-def parse_config(text: str, source: str) -> tuple[str | None, dict[str, Any]]:
+def parse_config(text: str, source: str, *, unknown_ok: bool = False) -> tuple[str | None, dict[str, Any]]:
     """As `load_config`, from the content of a file; `source` is what messages call it."""
     try:
         values = tomllib.loads(text)
@@ -233,7 +239,14 @@ def parse_config(text: str, source: str) -> tuple[str | None, dict[str, Any]]:
         raise ValueError(f"recipe {source!r} is no TOML file: {error}") from error
     dataset = values.pop("dataset", None)
     known = [field.name for field in fields(TrainConfig)]
+    if unknown_ok:
+        return dataset, {name: value for name, value in values.items() if name in known}
     for name in values:
         if name not in known:
-            raise ValueError(f"recipe {source!r} has the unknown field {name!r}; {suggest(name, known)}")
+            place = re.search(rf"^[\s\"'\[]*{re.escape(name)}\b", text, re.MULTILINE)
+            line = "" if place is None else f" in line {text.count(chr(10), 0, place.end()) + 1}"
+            raise ValueError(
+                f"recipe {source!r} has the unknown field {name!r}{line}; {suggest(name, known)}, or remove it where "
+                "another version of trevsnn wrote it"
+            )
     return dataset, values

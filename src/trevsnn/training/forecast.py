@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from rich.console import Console
+
 from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.data.loading import Batch, missing_frames
@@ -12,9 +14,13 @@ from trevsnn.training.config import TrainConfig
 from trevsnn.training.conversion import with_frames
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.feeding import reading_workers, test_batches, training_batches
+from trevsnn.training.heading import describe_run
 from trevsnn.training.learner import Learner, choose_device
+from trevsnn.training.origins import Origins
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import peak_memory
+from trevsnn.training.run_folder import RunFolder
+from trevsnn.training.run_state import with_same_steps
 
 MOST_LOADED, LOADING_SECONDS = 64, 20.0
 """Loading is timed for so many batches, or so long."""
@@ -51,14 +57,33 @@ class Forecast:
         return not self.to_convert and self.loading_images_per_second < self.training_images_per_second
 
 
-def forecast_run(config: TrainConfig, dataset: LabelledData) -> Forecast:
+def forecast_run(
+    config: TrainConfig,
+    dataset: LabelledData,
+    *,
+    resume: RunFolder | None = None,
+    console: Console | None = None,
+    origins: Origins | None = None,
+) -> Forecast:
     """Build all, time the loading of some batches, two steps and a test of some images.
+
+    Args:
+        config, dataset: what to train on what.
+        resume: the run that is to be continued with these settings.
+        console: where to show the first lines of the run; None for nowhere.
+        origins: where the settings come from.
 
     Raises:
         ValueError, NonFiniteError, BadImageError: as `train`.
     """
     with joined(choose_device(config.device).type) as processes:
-        learner = Learner(config, dataset, processes)
+        notes: list[str] = []
+        if resume is not None:
+            config, notes = with_same_steps(config, resume.load_state(), processes.world)
+        learner = Learner(config, dataset, processes, fresh=resume is None)
+        learner.notes += notes
+        if console is not None and processes.is_first:
+            console.print(describe_run(learner, dataset, origins), markup=False, highlight=False, soft_wrap=True)
         dataset = with_frames(dataset, learner.preprocessing, config, read_only=True)
         batches, device = training_batches(learner, dataset, endless=True), learner.device
         (loading,) = processes.sum(_images_per_second(batches, reading_workers(learner, dataset)), device=device)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +19,20 @@ from torch.nn.utils import get_total_norm
 
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing
 from trevsnn.data.seeding import LAYERS, seed_of
-from trevsnn.models import LoadReport, SpikingNetwork, create_model, load_tensors_into, read_weights_info
+from trevsnn.models import (
+    LoadReport,
+    SpikingNetwork,
+    WeightsInfo,
+    create_model,
+    load_tensors_into,
+    read_weights_info,
+    weights_file,
+)
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
 from trevsnn.training.precision import autocast
 from trevsnn.training.processes import Processes
-from trevsnn.training.run_folder import weights_file
 
 
 class NonFiniteError(ArithmeticError):
@@ -86,8 +94,16 @@ class Learner:
     def __init__(
         self, config: TrainConfig, dataset: LabelledData, processes: Processes | None = None, *, fresh: bool = True
     ):
-        self.fresh = fresh
-        self.config = config = _with_options_of_weights(config) if fresh else config
+        self.notes: list[str] = []
+        """What its first lines have to say besides."""
+        self.decided = _decided_by_default(config, dataset)
+        """Who has decided the model and the size of its input, where the configuration leaves them open."""
+        self.weights_info: WeightsInfo | None = None
+        if fresh and config.weights is not None:
+            self.weights_info = _usable_weights(config.weights)
+            config = self._with_settings_of(self.weights_info, config, dataset)
+        self.model_name = dataset.model if config.model is None else config.model
+        self.config = config = replace(config, model=self.model_name)
         self.processes = processes = processes or Processes()
         self.device = choose_device(config.device)
         self.effective_batch, self.batches_per_step = _step_size(config, dataset, processes)
@@ -128,16 +144,32 @@ class Learner:
         """The network with its first weights."""
         config, num_classes = self.config, len(dataset.class_names)
         in_chans = 3 if dataset.preprocessing is None else dataset.preprocessing.input_size[0]
-        self.model_name = dataset.model if config.model is None else config.model
         model = create_model(self.model_name, in_chans=in_chans, num_classes=num_classes, **config.model_options)
-        if config.weights is not None and self.fresh:
-            file = weights_file(config.weights)
-            info = read_weights_info(file)
+        if config.weights is not None and self.weights_info is not None:
+            info = self.weights_info
             same = info.options.get("num_classes") == num_classes and info.class_names in (None, dataset.class_names)
-            self.load_report = load_tensors_into(model, file, except_for=() if same else model.heads)
+            except_for = () if same else model.heads
+            file = weights_file(config.weights)
+            self.load_report = load_tensors_into(model, file, except_for=except_for, adapt=True)
             if not self.load_report.loaded:
                 raise ValueError(f"weights {str(config.weights)!r} have nothing in common with the network; omit them")
         return model
+
+    def _with_settings_of(self, info: WeightsInfo, config: TrainConfig, dataset: LabelledData) -> TrainConfig:
+        """The network and the input size that weights are of, where the configuration does not ask for others."""
+        if config.image_size is None and info.preprocessing is not None:
+            size = tuple(info.preprocessing.get("input_size", ())[1:])
+            if len(size) == 2 and size[0] == size[1]:
+                config = replace(config, image_size=size[0])
+                self.decided["image_size"] = "as the weights were trained"
+            elif size and (dataset.preprocessing is None or dataset.preprocessing.input_size[1:] != size):
+                self.notes.append(f"the weights were trained at {size[0]} x {size[1]}, which is no square")
+        if config.model not in (None, info.model):
+            return config
+        if config.model is None:
+            self.decided["model"] = "as the weights have it"
+        fields = {name: value for name, value in info.options.items() if getattr(config, name, ...) is None}
+        return replace(config, model=info.model, **fields)
 
     @property
     def trained(self) -> SpikingNetwork:
@@ -248,17 +280,20 @@ class Learner:
             self.scheduler.step_update(self.steps)
 
 
-def _with_options_of_weights(config: TrainConfig) -> TrainConfig:
-    """The network that the weights are of, where the configuration does not ask for another one."""
-    if config.weights is None:
-        return config
-    info = read_weights_info(weights_file(config.weights))
+def _usable_weights(path: Path) -> WeightsInfo:
+    info = read_weights_info(weights_file(path))
     if info.folded:
-        raise ValueError(f"weights {str(config.weights)!r} are folded, for deployment; give those of the run itself")
-    if config.model not in (None, info.model):
-        return config
-    fields = {name: value for name, value in info.options.items() if getattr(config, name, ...) is None}
-    return replace(config, model=info.model, **fields)
+        raise ValueError(f"weights {str(path)!r} are folded, for deployment; give those of the run itself")
+    return info
+
+
+def _decided_by_default(config: TrainConfig, dataset: LabelledData) -> dict[str, str]:
+    decided = {}
+    if config.model is None:
+        decided["model"] = "the data set's default"
+    if config.image_size is None:
+        decided["image_size"] = "the network's own" if dataset.preprocessing is None else "the data set's own"
+    return decided
 
 
 def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes) -> tuple[int, int]:
@@ -268,15 +303,17 @@ def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes)
     if effective % together:
         raise ValueError(
             f"effective_batch={effective} must be a multiple of batch_size={config.batch_size}, times the number of "
-            f"processes, {processes.world}"
+            f"processes, {processes.world}; change --effective-batch or --batch-size"
         )
     if dataset.train is None:
         raise ValueError(
             f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/ and val/"
         )
     if effective > len(dataset.train):
-        name = "batch_size" if config.effective_batch is None else "effective_batch"
-        raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower it")
+        name, option = (
+            ("effective_batch", "--effective-batch") if config.effective_batch else ("batch_size", "--batch-size")
+        )
+        raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower {option}")
     return effective, effective // together
 
 

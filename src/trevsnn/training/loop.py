@@ -18,18 +18,18 @@ from torch import Tensor
 
 from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch, LoadingError
-from trevsnn.models import LoadReport
-from trevsnn.suggest import shortened
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.conversion import make_frames, with_frames
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.event_log import EventLog
 from trevsnn.training.feeding import reading_workers, test_batches, training_batches
+from trevsnn.training.heading import describe_run
 from trevsnn.training.learner import Learner, NonFiniteError, choose_device
+from trevsnn.training.origins import Origins
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import ProgressReporter, peak_memory
 from trevsnn.training.run_folder import RunFolder
-from trevsnn.training.run_state import RunState
+from trevsnn.training.run_state import RunState, SavedState, with_same_steps
 from trevsnn.training.stopping import StoppedError, StopRequest, stop_requests
 
 
@@ -41,6 +41,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
+    origins: Origins | None = None,
 ) -> dict[str, Any]:
     """Train a network and write its run folder; nothing is written before the settings are known to work.
 
@@ -53,6 +54,7 @@ def train(
         resume: continue where the last checkpoint was written.
         overwrite: replace a run that stands there.
         console: where to show the progress, standard output by default.
+        origins: where the settings come from, for the first lines.
 
     Returns:
         The last epoch's metrics: `epoch`, `loss` (training), `lr`, `test_loss`, `test_accuracy` (0 to 1), `seconds`,
@@ -72,29 +74,35 @@ def train(
         processes = stack.enter_context(joined(choose_device(config.device).type))
         request = stack.enter_context(stop_requests())
         with processes.all_or_none():
+            saved, notes = run.load_state() if resume else None, []
+            if saved is not None:
+                config, notes = with_same_steps(config, saved, processes.world)
             learner = Learner(config, dataset, processes, fresh=not resume)
+            learner.notes += notes
             if processes.is_first:
                 if not resume:
                     run.check_free(overwrite)
                 stack.enter_context(run.locked())
         if not processes.is_first:
             console = Console(quiet=True)
-        if learner.load_report is not None:
-            console.print(describe_loaded(learner.load_report), soft_wrap=True)
+        heading = describe_run(learner, dataset, origins)
+        console.print(heading, markup=False, highlight=False, soft_wrap=True)
         dataset = with_frames(dataset, learner.preprocessing, config)
         with processes.all_or_none():
             workers = reading_workers(learner, dataset)
             make_frames(dataset, config, workers, processes=processes, console=console, request=request)
         _stop_if_asked(learner, request)
-        return _train(RunState(learner, dataset, run), resume, console, request)
+        return _train(RunState(learner, dataset, run), saved, heading, console, request)
 
 
-def _train(state: RunState, resume: bool, console: Console, request: StopRequest) -> dict[str, Any]:
+def _train(
+    state: RunState, saved: SavedState | None, heading: str, console: Console, request: StopRequest
+) -> dict[str, Any]:
     learner, folder, config = state.learner, state.folder, state.learner.config
     first, epochs, processes = learner.processes.is_first, config.epochs, learner.processes
     with processes.all_or_none():
-        if resume:
-            unreadable = state.restore()
+        if saved is not None:
+            unreadable = state.restore(saved)
             for name in unreadable:
                 console.print(
                     f"warning: checkpoint {name} cannot be read; going on from the one before", soft_wrap=True
@@ -104,6 +112,7 @@ def _train(state: RunState, resume: bool, console: Console, request: StopRequest
                 folder.write_metrics(state.history)
         elif first:
             folder.create(config, state.dataset)
+            folder.write_start(heading, learner.load_report)
             state.save_epoch()
     processes.check_equal("steps", learner.steps)
     bad = BadImages(config.skip_bad_images, folder.bad_images)
@@ -207,16 +216,3 @@ def _save_or_warn(save: Callable[[], None], reporter: ProgressReporter, first: b
         if needed:
             raise
         reporter.warn(f"{error}; training goes on, and will try again")
-
-
-def describe_loaded(report: LoadReport) -> str:
-    """What training starts from, in words."""
-    lines = [f"started from {len(report.loaded)} tensors of the weights file"]
-    for names, what in (
-        (report.replaced, "new, of other shape or for other classes"),
-        (report.missing, "new, not in the file"),
-        (report.unknown, "in the file only"),
-    ):
-        if names:
-            lines.append(f"  {what}: {shortened(names, 4)}")
-    return "\n".join(lines)

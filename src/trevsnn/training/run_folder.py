@@ -1,6 +1,7 @@
 """The folder of a run.
 
     config.toml           the configuration, readable and re-runnable
+    start.txt             the first lines of the run, and with --weights what became of every tensor
     checkpoints/          everything that an exact resume needs, after some steps, the last few times
     model.safetensors     the weights after the last whole epoch, with the network's name and options in the metadata
     best.safetensors      the weights after the epoch of the highest accuracy on the test images
@@ -15,12 +16,10 @@ At the end of an epoch the weights are written before the checkpoint: a run that
 once more, and writes the same. Every file is replaced in one step.
 """
 
-import argparse
 import json
 import os
 import shlex
 import shutil
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -34,7 +33,9 @@ from PIL import Image
 from trevsnn.data import BadImageError, LabelledData
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
-from trevsnn.files import atomic_path, write_text
+from trevsnn.files import atomic_path, read_text, write_text
+from trevsnn.models.checkpoint import read_checkpoint
+from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 
 STATE_VERSION = 1
@@ -59,8 +60,9 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config = self.path / "config.toml"
+        self.start = self.path / "start.txt"
         self.checkpoints = self.path / "checkpoints"
-        self.weights = self.path / "model.safetensors"
+        self.weights = self.path / WEIGHTS_FILE
         self.best = self.path / "best.safetensors"
         self.metrics = self.path / "metrics.jsonl"
         self.confusion = self.path / "confusion.png"
@@ -105,6 +107,7 @@ class RunFolder:
     def _parts(self) -> list[Path]:
         return [
             self.config,
+            self.start,
             self.checkpoints,
             self.weights,
             self.best,
@@ -158,6 +161,11 @@ class RunFolder:
                 with suppress(BadImageError):
                     self._write_sample(dataset.class_names[label], test.open(int(index), 3))
 
+    def write_start(self, heading: str, report: LoadReport | None) -> None:
+        """Write the first lines of the run, and what became of every tensor of a weights file."""
+        tensors = "" if report is None else f"\n{describe_tensors(report)}\n"
+        write_text(self.start, f"{heading}\n{tensors}")
+
     def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
         name = class_name.replace("/", "_")
         if isinstance(sample, Events):
@@ -169,17 +177,22 @@ class RunFolder:
         with atomic_path(self.samples / f"{name}.png") as temporary:
             enlarged.save(temporary, format="PNG")
 
-    def read_config(self) -> tuple[str, dict[str, Any]]:
+    def read_config(self, *, unknown_ok: bool = False) -> tuple[str, dict[str, Any]]:
         """(name of the data set, fields of the configuration) of the run that stands here.
+
+        Args:
+            unknown_ok: leave out fields that another version of trevsnn has written.
 
         Raises:
             ValueError: when there is none, or its configuration cannot be read.
         """
-        if not self.path.is_dir():
+        if not self.path.exists():
             raise ValueError(f"run folder {str(self.path)!r} does not exist")
         if not self.config.is_file():
-            raise ValueError(f"{str(self.path)!r} is not a run folder: it has no {self.config.name}")
-        dataset, values = load_config(self.config)
+            near = [*list(self.path.absolute().parents)[:2], *(file.parent for file in self.path.glob("*/config.toml"))]
+            hint = next((f"; did you mean {str(p)!r}?" for p in near if RunFolder(p).holds_run()), "")
+            raise ValueError(f"{str(self.path)!r} is not a run folder: it has no {self.config.name}{hint}")
+        dataset, values = load_config(self.config, unknown_ok=unknown_ok)
         if dataset is None:
             raise ValueError(f"config {str(self.config)!r} does not name its dataset")
         return dataset, values
@@ -213,8 +226,8 @@ class RunFolder:
         errors = [ValueError(f"{str(self.checkpoints)!r} is empty, so the run cannot be continued; start a new one")]
         for path in self.saved_states():
             try:
-                state = load_tensors(path)
-                if state.get("version") != STATE_VERSION:
+                state = read_checkpoint(path)
+                if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
                     raise ValueError(f"{str(path)!r} is not a training state of this version of trevsnn")
                 return path, state
             except ValueError as failure:
@@ -233,57 +246,26 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The epochs so far, empty before the first.
+        """The epochs so far, empty before the first; without a last one that is written by half.
 
         Raises:
             ValueError: when they cannot be read.
         """
         if not self.metrics.exists():
             return []
-        try:
-            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise ValueError(f"metrics {str(self.metrics)!r} cannot be read: {error}") from error
-
-
-def weights_file(path: str | Path) -> Path:
-    """The weights that a path stands for: the file itself, or those of a run after its last epoch.
-
-    Raises:
-        ValueError: when there are none.
-    """
-    run = RunFolder(path)
-    if run.path.is_dir():
-        if not run.weights.is_file():
-            if run.holds_run():
+        history = []
+        lines = read_text(self.metrics).splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("no JSON object")
+            except ValueError as error:
+                if number == len(lines) and number > 1:
+                    break  # half of it, when power was lost; the state has it whole
                 raise ValueError(
-                    f"run {str(path)!r} has not finished an epoch; continue it with --resume {shlex.quote(str(path))}"
-                )
-            raise ValueError(f"{str(path)!r} is not a run folder: it has no {run.weights.name}")
-        return run.weights
-    if not run.path.exists():
-        raise ValueError(f"run folder {str(path)!r} does not exist")
-    return run.path
-
-
-def load_tensors(path: str | Path) -> dict[str, Any]:
-    """A dictionary of tensors and plain values that `torch.save` wrote, on the CPU; no code in it is run.
-
-    Raises:
-        ValueError: when the file does not exist, is cut off or holds something else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"checkpoint {str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
-    try:
-        # public checkpoints often keep their options
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(
-            f"checkpoint {str(path)!r} is cut off, or holds more than tensors and plain values (no code is run)"
-        ) from error
-    if not isinstance(state, dict):
-        raise ValueError(f"checkpoint {str(path)!r} holds {type(state).__name__}, not a dictionary of tensors")
-    return state
+                    f"metrics {str(self.metrics)!r}: line {number} cannot be read ({error}); remove the file and "
+                    f"continue the run, which writes it anew: --resume {shlex.quote(str(self.path))}"
+                ) from error
+            history.append(row)
+        return history

@@ -2,14 +2,16 @@
 
 import shlex
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
+from trevsnn.suggest import shortened
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.confusion_plot import plot_confusion
 from trevsnn.training.learner import Learner
@@ -27,6 +29,11 @@ FREE_TO_CHANGE = {
     "workers",
 }
 """Settings that a continued run may have otherwise: they do not decide how it comes out, rounding aside."""
+OTHER_BATCHES = {"batch_size", "effective_batch", "memory"}
+"""Settings that another machine may need: what counts is the images per step, and `memory` changes no gradient."""
+
+SavedState = tuple[Path, dict[str, Any]]
+"""A training state and the file that it is from."""
 
 
 @dataclass
@@ -73,6 +80,7 @@ class RunState:
             "config": dump_config(self.dataset.name, learner.config),
             "class_names": list(self.dataset.class_names),
             "effective_batch": learner.effective_batch,
+            "processes": learner.processes.world,
             "images": len(self.dataset.train or ()),
             "learner": learner.state_dict(),
             "history": self.history,
@@ -93,24 +101,28 @@ class RunState:
         if self.confusion is not None and len(self.history) == self.learner.config.epochs:
             plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
 
-    def restore(self) -> list[str]:
+    def restore(self, saved: SavedState) -> list[str]:
         """Bring everything to where the run stopped; returns the names of newer checkpoints that cannot be read.
 
         Raises:
             ValueError: when the run cannot be continued with these settings or this data.
         """
-        path, state = self.folder.load_state()
+        path, state = saved
+        run = shlex.quote(str(self.folder.path))
         try:
             _, before = parse_config(state["config"], str(self.folder.config))
-            self._check_unchanged(TrainConfig(**before))
-            for name, old, new in (
-                ("class_names", tuple(state["class_names"]), self.dataset.class_names),
-                ("effective_batch", state["effective_batch"], self.learner.effective_batch),
-                ("training images", state["images"], len(self.dataset.train or ())),
-            ):
-                if old != new:
-                    old, new = (textwrap.shorten(str(value), 80, placeholder=" ...") for value in (old, new))
-                    raise ValueError(f"it was started with {name}={old}, not {new}")
+            # older runs leave the model to their data
+            self._check_unchanged(TrainConfig(**{"model": self.dataset.model, **before}))
+            names, now = tuple(state["class_names"]), self.dataset.class_names
+            if names != now:
+                raise ValueError(f"{_otherwise('class_names', names, now)}{_differences(names, now)}")
+            if state["effective_batch"] != self.learner.effective_batch:
+                raise ValueError(_otherwise("effective_batch", state["effective_batch"], self.learner.effective_batch))
+            if state["images"] != (images := len(self.dataset.train or ())):
+                raise ValueError(
+                    f"{_otherwise('training images', state['images'], images)}; bring them back, or start a new run "
+                    f"from its weights: --weights {run}"
+                )
             self.learner.load_state_dict(state["learner"])
             self.history, self.epoch = list(state["history"]), EpochSoFar(**state["epoch"])
         except (ValueError, KeyError, TypeError) as error:
@@ -119,7 +131,7 @@ class RunState:
 
     def _check_unchanged(self, before: TrainConfig) -> None:
         """Refuse other settings than those of the run: the result would be another run's."""
-        if change := describe_change(before, self.learner.config):
+        if change := describe_change(before, self.learner.config, FREE_TO_CHANGE | OTHER_BATCHES):
             raise ValueError(
                 f"{change}; leave that, or start a new run with "
                 f"--recipe {shlex.quote(str(self.folder.config))} --output DIR"
@@ -151,3 +163,67 @@ def describe_change(before: TrainConfig, now: TrainConfig, free: Collection[str]
         if old != new and setting.name not in free:
             return f"it was started with {setting.name}={old!r}, not {new!r}"
     return None
+
+
+def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple[TrainConfig, list[str]]:
+    """Settings under which so many processes take the steps of a run that others began, and what is to be said of it.
+
+    A step stays of as many images as before. Where they cannot be shared out in the batches wanted, those are smaller.
+
+    Args:
+        config: of the run, with what was asked for.
+        saved: where it stopped.
+        world: processes that go on.
+
+    Raises:
+        ValueError: when so many processes cannot share a step, or the state says nothing of its steps.
+    """
+    path, state = saved
+    try:
+        effective, (_, before) = int(state["effective_batch"]), parse_config(state["config"], str(path))
+        batch_before = before["batch_size"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(path)!r} is not the state of a run: {error}") from error
+    if config.effective_batch is None:
+        config = replace(config, effective_batch=effective)
+    if config.effective_batch != effective:
+        return config, []  # which is refused later
+    batch = fitting_batch(config.batch_size, effective, world)
+    if batch is None:
+        numbers = [n for n in range(1, effective + 1) if effective % n == 0]
+        raise ValueError(
+            f"a step of {effective} images, as the run has, cannot be shared by {world} processes; start "
+            f"{', '.join(map(str, numbers[:8]))}{' or more' if len(numbers) > 8 else ''} of them"
+        )
+    world_before = state.get("processes", world)
+    steps = f"steps of {effective} images as before"
+    notes = []
+    if batch != batch_before:
+        notes.append(
+            f"{steps}, in batches of {batch} in place of {batch_before}: BatchNorm and dropout see other batches, so "
+            "the weights will not be the same bit for bit"
+        )
+    elif world != world_before:
+        notes.append(
+            f"{steps}, by {world} in place of {world_before} processes: the same but for rounding and the running "
+            "statistics of BatchNorm"
+        )
+    return replace(config, batch_size=batch), notes
+
+
+def fitting_batch(wanted: int, effective: int, world: int) -> int | None:
+    """The largest batch, of so many images at most, in which processes can share out a step; None where none is."""
+    return next((n for n in range(min(wanted, effective), 0, -1) if effective % (n * world) == 0), None)
+
+
+def _otherwise(name: str, before: Any, now: Any) -> str:
+    before, now = (textwrap.shorten(str(value), 80, placeholder=" ...") for value in (before, now))
+    return f"it was started with {name}={before}, not {now}"
+
+
+def _differences(before: Sequence[str], now: Sequence[str]) -> str:
+    """Which classes came and went."""
+    new, gone = ([name for name in left if name not in set(right)] for left, right in ((now, before), (before, now)))
+    if not new and not gone:
+        return ": the order differs"
+    return "".join(f"; {what}: {shortened(names, 5)}" for what, names in (("new", new), ("gone", gone)) if names)
