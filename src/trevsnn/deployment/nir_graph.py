@@ -10,8 +10,8 @@ reads h[t], and a `Threshold` makes the spikes. (`LI` is such a neuron in contin
 through.)
 NIR's Threshold fires above its threshold, ours at it too: the number before 0.5 is the same threshold in float32.
 
-NIR has no up-sampling, which feedback from a level of lower resolution needs: one step, two levels, or no fusion do without
-it.
+NIR has no up-sampling, which feedback from a level of lower resolution needs: one step, two levels, or no fusion do
+without it.
 
 Source: Pedersen et al., "Neuromorphic intermediate representation: A unified instruction set for interoperable
 brain-inspired computing", Nature Communications 2024.
