@@ -5,7 +5,7 @@ tensor that it makes, to see which of them the backward pass will still need whe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
@@ -70,6 +70,15 @@ class StepMemory:
     def total(self) -> int:
         """Bytes that a device must have."""
         return self.parameters + self.gradients + self.optimizer + self.step
+
+    def at(self, batch: int, other: "StepMemory") -> "StepMemory":
+        """With a batch of this size, by a line through this step and another one."""
+        far = (batch - self.batch) / (other.batch - self.batch)
+        parts = {
+            name: round(getattr(self, name) + far * (getattr(other, name) - getattr(self, name)))
+            for name in ("key_states", "saved_bits", "activations", "transient")
+        }
+        return replace(self, batch=batch, **parts)
 
 
 def measure_step(

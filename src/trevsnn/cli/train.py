@@ -8,12 +8,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
+from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.settings import dataset_name
-from trevsnn.data import load_dataset
-from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
+from trevsnn.cli.weights import load_trained
+from trevsnn.data import LabelledData, load_dataset
+from trevsnn.training import (
+    Forecast,
+    RunFolder,
+    StoppedError,
+    TrainConfig,
+    choose_device,
+    forecast_run,
+    train,
+)
 from trevsnn.training.processes import is_first_process
 from trevsnn.training.progress import format_time
 
@@ -72,6 +83,8 @@ def train_run(
     if is_first_process():
         write_json([row], json)
         console.print(_what_next(run, data.split), soft_wrap=True)
+        for line in _remarks(run, settings, data):
+            console.print(line, soft_wrap=True)
 
 
 def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
@@ -120,3 +133,16 @@ def _what_next(run: RunFolder, split: str) -> str:
     if samples := sorted(run.samples.glob("*")):
         lines.insert(-1, f"  {programs}trevsnn predict {folder} {shlex.quote(str(samples[0]))}")
     return "\n".join(lines)
+
+
+def _remarks(run: RunFolder, settings: TrainConfig, data: LabelledData) -> list[str]:
+    """What there is to say of a run that is over."""
+    per_class = np.bincount(data.test.labels, minlength=len(data.class_names)).tolist()
+    batch = settings.effective_batch or settings.batch_size * int(os.environ.get("WORLD_SIZE", 1))
+    steps = settings.epochs * (len(data.train or ()) // batch)
+    advice = (
+        f"it took {steps:,} optimiser steps: try more --epochs (now {settings.epochs}), a smaller --batch-size "
+        f"(now {settings.batch_size}) or another --lr (now {settings.lr:g})"
+    )
+    correct = round(run.read_metrics()[-1]["test_accuracy"] * sum(per_class))
+    return remarks_on(load_trained(run.path, choose_device(settings.device)), data.test, correct, per_class, advice)
