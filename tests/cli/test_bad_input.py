@@ -14,7 +14,7 @@ from trevsnn.training import RunFolder, loop
 @pytest.fixture
 def refused(trevsnn, tmp_path, monkeypatch):
     """Runs a command line in an empty folder and checks how it is refused."""
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
 
     def run(tokens, message):
@@ -173,7 +173,10 @@ def test_images_that_are_none(refused, digits_run, tmp_path):
     text.write_text("text")
     refused(["predict", digits_run, text], "text.png' is not an image")
     refused(["predict", digits_run, tmp_path / "missing.png"], "missing.png' does not exist")
-    refused(["predict", digits_run, tmp_path], "is no file")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("none")
+    refused(["predict", digits_run, tmp_path / "notes"], "notes' holds no image; left out: 1 files (1 .txt)")
+    refused(["predict", digits_run, text, "--top", "0"], "top=0 must be")
 
 
 def test_a_grid_inside_torchrun(refused, monkeypatch):

@@ -23,7 +23,7 @@ def plot_memory(curves: Mapping[str, Mapping[int, float]], title: str, path: Pat
     for setting, curve in sorted(curves.items(), key=lambda item: -max(item[1].values())):
         steps, values = list(curve), [value / 1e6 for value in curve.values()]
         axes.plot(steps, values, "o-", color=_COLOURS[setting], label=setting)
-        last = f"{values[-1]:.0f} MB"
+        last = f"{values[-1]:.3g} MB" if values[-1] < 100 else f"{values[-1]:,.0f} MB"
         axes.annotate(last, (steps[-1], values[-1]), (0, 7), textcoords="offset points", ha="center")
         axes.set_xticks(steps)
     axes.set(xlabel="timesteps T", ylabel="MB per image")

@@ -15,7 +15,7 @@ from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
 from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.settings import dataset_name
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import LabelledData, load_dataset
+from trevsnn.data import FramePreprocessing, LabelledData, load_dataset
 from trevsnn.training import (
     Forecast,
     RunFolder,
@@ -69,7 +69,8 @@ def train_run(
         forecast = forecast_run(settings, data)
         if is_first_process():
             write_json([asdict(forecast)], json)
-            console.print(describe_forecast(forecast, settings), soft_wrap=True)
+            things = "recordings" if isinstance(data.preprocessing, FramePreprocessing) else "images"
+            console.print(describe_forecast(forecast, settings, things), soft_wrap=True)
         return
     run = RunFolder(resume or output or Path("runs") / name.replace("/", "-"))
     try:
@@ -87,18 +88,18 @@ def train_run(
             console.print(line, soft_wrap=True)
 
 
-def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
-    """What a dry run found, in lines."""
+def describe_forecast(forecast: Forecast, settings: TrainConfig, things: str = "images") -> str:
+    """What a dry run found, in lines; `things` are images or recordings."""
     loading, training = forecast.loading_images_per_second, forecast.training_images_per_second
     kind, peak = forecast.memory
     lines = [
         f"parameters      {forecast.parameters:,}",
-        f"epoch           {forecast.steps_per_epoch:,} steps of {forecast.effective_batch:,} images",
-        f"loading alone   {loading:,.0f} images/s",
-        f"training alone  {training:,.0f} images/s",
+        f"epoch           {forecast.steps_per_epoch:,} steps of {forecast.effective_batch:,} {things}",
+        f"loading alone   {loading:,.0f} {things}/s",
+        f"training alone  {training:,.0f} {things}/s",
         f"memory          {kind} {peak / 1e6:,.0f} MB",
         f"whole run       {format_time(forecast.seconds)} for {settings.epochs} epochs, "
-        f"{format_time(forecast.test_seconds)} of each for the test images",
+        f"{format_time(forecast.test_seconds)} of each for the test {things}",
     ]
     if forecast.to_convert:
         lines.append(
@@ -106,7 +107,7 @@ def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
         )
     if forecast.loading_is_slower:
         lines.append(
-            "warning: images are loaded slower than trained on; more --workers, smaller files or a faster disk help"
+            f"warning: {things} are loaded slower than trained on; more --workers, smaller files or a faster disk help"
         )
     return "\n".join(lines)
 
