@@ -14,7 +14,7 @@ from trevsnn.training import RunFolder, loop
 @pytest.fixture
 def refused(trevsnn, tmp_path, monkeypatch):
     """Runs a command line in an empty folder and checks how it is refused."""
-    (tmp_path / "notes").mkdir()
+    (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
 
     def run(tokens, message):
@@ -97,7 +97,10 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train digits --recipe digitz", "recipe 'digitz' is unknown; did you mean 'digits'"),
         ("train imagefolder", "needs the folder that holds it; give --data DIR"),
         ("train imagefolder --data nowhere", "nowhere' does not exist"),
-        ("train digits --data .", "'digits', which comes with scikit-learn"),
+        ("train digits --data .", "'digits', which comes with scikit-learn; leave it out, or give imagefolder as the"),
+        ("train events --data .", "comes with scikit-learn; leave it out, or give --dataset folder"),
+        ("train events --sensor-size 3 4", "in a folder of one's own, not for 'events/digits'; give --dataset folder with"),
+        ("train digits --sensor-size 3 4", "give --dataset folder with it (trevsnn train events), or leave it out"),
         ("train digits --val-split 0.1", "val_split=0.1 is not for 'digits'"),
         ("train cifar10 --data .", "does not hold cifar10"),
         ("train digits --dataset digits", "dataset='digits' is for events"),
@@ -222,7 +225,7 @@ def test_tampered_metadata(refused, digits_run, tmp_path):
         refused(["predict", tmp_path / "tampered.safetensors", sample], message)
     for changes, message in [
         ({"dataset": "imagenet"}, "'imagenet' is unknown"),
-        ({"class_names": json.dumps(list("abcdefghij"))}, "has other classes than"),
+        ({"class_names": json.dumps(list("abcdefghij"))}, "trained on: 10 (0, 1, 2 and 7 more) in place of 10 (a, b, c"),
     ]:
         save_file(tensors, tmp_path / "tampered.safetensors", metadata | changes)
         refused(["eval", tmp_path / "tampered.safetensors"], message)
