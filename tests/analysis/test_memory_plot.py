@@ -11,5 +11,5 @@ def test_small_figures_keep_their_digits(tmp_path, monkeypatch):
         "small",
         tmp_path / "x.png",
     )
-    assert labels == ["1,234 MB", "12.3 MB", "0.46 MB"]
+    assert labels == ["1,234.5 MB", "12.3 MB", "0.46 MB"]
     assert (tmp_path / "x.png").stat().st_size > 1000

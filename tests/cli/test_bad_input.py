@@ -99,7 +99,10 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train imagefolder --data nowhere", "nowhere' does not exist"),
         ("train digits --data .", "'digits', which comes with scikit-learn; leave it out, or give imagefolder as the"),
         ("train events --data .", "comes with scikit-learn; leave it out, or give --dataset folder"),
-        ("train events --sensor-size 3 4", "in a folder of one's own, not for 'events/digits'; give --dataset folder with"),
+        (
+            "train events --sensor-size 3 4",
+            "in a folder of one's own, not for 'events/digits'; give --dataset folder with",
+        ),
         ("train digits --sensor-size 3 4", "give --dataset folder with it (trevsnn train events), or leave it out"),
         ("train digits --val-split 0.1", "val_split=0.1 is not for 'digits'"),
         ("train cifar10 --data .", "does not hold cifar10"),
@@ -225,7 +228,10 @@ def test_tampered_metadata(refused, digits_run, tmp_path):
         refused(["predict", tmp_path / "tampered.safetensors", sample], message)
     for changes, message in [
         ({"dataset": "imagenet"}, "'imagenet' is unknown"),
-        ({"class_names": json.dumps(list("abcdefghij"))}, "trained on: 10 (0, 1, 2 and 7 more) in place of 10 (a, b, c"),
+        (
+            {"class_names": json.dumps(list("abcdefghij"))},
+            "trained on: 10 (0, 1, 2 and 7 more) in place of 10 (a, b, c",
+        ),
     ]:
         save_file(tensors, tmp_path / "tampered.safetensors", metadata | changes)
         refused(["eval", tmp_path / "tampered.safetensors"], message)

@@ -133,6 +133,17 @@ def measure_step(
     )
 
 
+def megabytes(number: float) -> str:
+    """Bytes in MB, small ones with three digits.
+
+    Example:
+        >>> megabytes(1_234_567_890), megabytes(460_000)
+        ('1,234.6', '0.46')
+    """
+    value = number / 1e6
+    return f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
+
+
 def largest_batch(smaller: StepMemory, larger: StepMemory, budget: int) -> int:
     """The most images whose step fits a budget (bytes), by a line through two measured steps; 0 for none."""
     slope = (larger.step - smaller.step) / (larger.batch - smaller.batch)

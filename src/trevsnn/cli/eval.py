@@ -70,7 +70,7 @@ def evaluate_run(
         "weights": trained.info.note or "",
         "bad_images": sorted(bad.known),
         "remarks": remarks_on(
-            trained, dataset.test, int(result.confusion.trace()), result.confusion.sum(1).tolist(), _ADVICE
+            lambda: trained, dataset.test, int(result.confusion.trace()), result.confusion.sum(1).tolist(), _ADVICE
         ),
     }
     columns = {

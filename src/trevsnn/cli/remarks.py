@@ -1,8 +1,6 @@
 """What a command says at its end about a network that learned nothing, or whose neurons are silent."""
 
-from collections.abc import Sequence
-
-import torch
+from collections.abc import Callable, Sequence
 
 from trevsnn.cli.weights import Trained
 from trevsnn.data import BadImages, Samples, evaluation_batches
@@ -11,11 +9,13 @@ from trevsnn.data.splitting import spread
 SAMPLES = 64
 
 
-def remarks_on(trained: Trained, samples: Samples, correct: int, per_class: Sequence[int], advice: str) -> list[str]:
+def remarks_on(
+    load: Callable[[], Trained], samples: Samples, correct: int, per_class: Sequence[int], advice: str
+) -> list[str]:
     """Lines, most often none. What goes wrong here ends nothing: it is a line, too.
 
     Args:
-        trained: the network.
+        load: returns the network.
         samples: test images or recordings, of which a few are run.
         correct: how many it recognises.
         per_class: how many there are of each class.
@@ -26,8 +26,9 @@ def remarks_on(trained: Trained, samples: Samples, correct: int, per_class: Sequ
 
     chance = chance_remark(correct, per_class, advice)
     try:
+        trained = load()
         batches = evaluation_batches(spread(samples, SAMPLES), trained.preprocessing, workers=0)
         firing = firing_remarks(measure_operations(trained.model, batches, BadImages(skip=True)))
-    except (ValueError, OSError, RuntimeError, torch.OutOfMemoryError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # too little memory is a RuntimeError
         firing = [f"firing rates could not be measured: {' '.join(str(error).split())}"]
     return [f"remark: {line}" for line in ([chance] if chance else []) + firing]

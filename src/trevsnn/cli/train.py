@@ -146,4 +146,5 @@ def _remarks(run: RunFolder, settings: TrainConfig, data: LabelledData) -> list[
         f"(now {settings.batch_size}) or another --lr (now {settings.lr:g})"
     )
     correct = round(run.read_metrics()[-1]["test_accuracy"] * sum(per_class))
-    return remarks_on(load_trained(run.path, choose_device(settings.device)), data.test, correct, per_class, advice)
+    device = choose_device(settings.device)
+    return remarks_on(lambda: load_trained(run.path, device), data.test, correct, per_class, advice)

@@ -158,7 +158,8 @@ def measure_memory(
 
     if device.type != "cpu" or batch <= SMALL_BATCH:
         return steps(batch), (batch,)
-    affordable = int(MOST_BYTES / max(step.per_image for step in steps(SMALL_BATCH).values() if step is not None))
+    needed = [step.per_image for step in steps(SMALL_BATCH).values() if step is not None]
+    affordable = int(MOST_BYTES / max(needed, default=MOST_BYTES))
     if batch <= affordable:
         return steps(batch), (batch,)
     half = max(1, affordable // 2)

@@ -15,7 +15,7 @@ from trevsnn.analysis.machine import describe
 from trevsnn.analysis.report import figures
 from trevsnn.analysis.report.findings import Findings, TrainedRun
 from trevsnn.analysis.report.potentials import Potentials
-from trevsnn.analysis.step_memory import PARTS
+from trevsnn.analysis.step_memory import PARTS, megabytes
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
 from trevsnn.training.progress import format_time
 
@@ -212,7 +212,7 @@ def _memory(run: TrainedRun, findings: Findings) -> Table:
         [
             (
                 words,
-                *("out of memory" if step is None else f"{getattr(step, name) / 1e6:,.1f}" for step in steps.values()),
+                *("out of memory" if step is None else megabytes(getattr(step, name)) for step in steps.values()),
             )
             for name, words in PARTS.items()
         ],
