@@ -32,7 +32,7 @@ def default(text, option):
 
 
 def test_options_stand_in_groups():
-    grouped = [name for names in GROUPS.values() for name in names]
+    grouped = [name for names in GROUPS.values() for name in names.split()]
     assert len(set(grouped)) == len(grouped)
     assert {field.name.replace("_", "-") for field in fields(TrainConfig)} <= set(grouped)
 
@@ -46,6 +46,8 @@ def test_defaults_are_those_that_the_run_has(shown):
     assert "Defaults are those of the recipe digits, which" in digits
     other = shown("train", "cifar10", "--recipe=imagenet_small")
     assert default(other, "--epochs") == "300"
+    assert default(shown("train", "--dataset", "digits", "events"), "--model") == "trevsnn_dvs"
+    assert default(shown("train", "digits", "--recipe", "my.toml"), "--epochs") == "the recipe's, else 100"
     anything = shown("train")
     assert default(anything, "--epochs") == "the recipe's, else 100"
     assert default(anything, "--keep-checkpoints") == "2"

@@ -1,7 +1,7 @@
 """`--help` of the commands that train: options in groups, those that a kind of data cannot use left out, and the
 defaults that a run really has, which the data set's recipe sets."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -14,52 +14,22 @@ from trevsnn.data import list_datasets
 from trevsnn.training.config import parse_config
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Run": (
-        *("dataset", "output", "resume", "recipe", "overwrite", "dry-run", "json", "seed", "device", "workers"),
-        *("checkpoint-minutes", "keep-checkpoints", "questions", "vary", "seeds"),
-    ),
-    "Data": ("data", "val-split", "image-size", "split-by", "sensor-size", "cache", "skip-bad-images"),
-    "Network": (
-        *("weights", "model", "timesteps", "channels", "kernel-size", "depth", "two-stream", "invert-blocks"),
-        *("stem-sharing", "input-encoding", "fusion", "residual-scale", "learn-decay", "aux-heads"),
-        *("drop-rate", "drop-path-rate"),
-    ),
-    "Optimisation": (
-        *(
-            "epochs",
-            "batch-size",
-            "effective-batch",
-            "loss",
-            "tet-regularisation",
-            "label-smoothing",
-            "optimizer",
-            "lr",
-        ),
-        *(
-            "lr-base-size",
-            "warmup-lr",
-            "min-lr",
-            "warmup-epochs",
-            "weight-decay",
-            "clip-grad",
-            "ema-decay",
-            "ema-warmup",
-        ),
-    ),
-    "Memory and precision": ("memory", "precision", "compile", "channels-last"),
-    "Augmentation": (
-        *("augment", "crop-scale", "train-interpolation", "hflip", "rotation", "shift", "roll", "zoom", "shear"),
-        *("auto-augment", "color-jitter", "random-erasing", "mixup", "cutmix"),
-    ),
+GROUPS = {
+    "Run": "dataset output resume recipe overwrite dry-run json seed device workers checkpoint-minutes "
+    "keep-checkpoints questions vary seeds",
+    "Data": "data val-split image-size split-by sensor-size cache skip-bad-images",
+    "Network": "weights model timesteps channels kernel-size depth two-stream invert-blocks stem-sharing "
+    "input-encoding fusion residual-scale learn-decay aux-heads drop-rate drop-path-rate",
+    "Optimisation": "epochs batch-size effective-batch loss tet-regularisation label-smoothing optimizer lr "
+    "lr-base-size warmup-lr min-lr warmup-epochs weight-decay clip-grad ema-decay ema-warmup",
+    "Memory and precision": "memory precision compile channels-last",
+    "Augmentation": "augment crop-scale train-interpolation hflip rotation shift roll zoom shear auto-augment "
+    "color-jitter random-erasing mixup cutmix",
 }
 """Options by heading; one that stands nowhere is shown after them."""
 
-_FOR_EVENTS = ("dataset", "split-by", "sensor-size", "cache", "stem-sharing")
-_FOR_PICTURES = (
-    *("crop-scale", "train-interpolation", "auto-augment", "color-jitter", "mixup", "cutmix"),
-    *("input-encoding", "channels-last"),
-)
+_FOR_EVENTS = "dataset split-by sensor-size cache stem-sharing"
+_FOR_PICTURES = "crop-scale train-interpolation auto-augment color-jitter mixup cutmix input-encoding channels-last"
 _KINDS = (*(name for name in list_datasets() if not name.startswith(f"{EVENTS}/")), EVENTS)
 
 _asked: ContextVar[tuple[str, ...]] = ContextVar("asked", default=())
@@ -104,13 +74,15 @@ class TrainingHelp(App):
 
 
 _HEADINGS = {
-    name: Group(heading, sort_key=number) for number, (heading, names) in enumerate(GROUPS.items()) for name in names
+    name: Group(heading, sort_key=number)
+    for number, (heading, names) in enumerate(GROUPS.items())
+    for name in names.split()
 }
 
 
 def _dataset(words: Sequence[str]) -> str | None:
     """The data set that a command line names, as far as it does."""
-    kind = next((word for word in words if word in _KINDS), None)
+    kind = EVENTS if EVENTS in words else next((word for word in words if word in _KINDS), None)
     wanted = None if kind is None else dataset_name(kind, _value(words, "--dataset") if kind == EVENTS else None)
     return wanted if wanted in list_datasets() else None
 
@@ -122,8 +94,11 @@ def _value(words: Sequence[str], option: str) -> str | None:
 
 
 def _recipe(words: Sequence[str]) -> str | None:
-    named, dataset = _value(words, "--recipe"), _dataset(words)
-    return named if named in list_recipes() else default_recipe(dataset) if dataset else None
+    """The recipe whose settings would hold; None where no data are named, or a file has the settings."""
+    if named := _value(words, "--recipe") or _value(words, "--resume"):
+        return named if named in list_recipes() else None
+    dataset = _dataset(words)
+    return default_recipe(dataset) if dataset else None
 
 
 def _recipe_defaults(words: Sequence[str]) -> dict[str, Callable[[Any], str]]:
@@ -154,7 +129,7 @@ def _unused(words: Sequence[str]) -> set[str]:
     dataset = _dataset(words)
     if dataset is None:
         return set()
-    found = set(_FOR_PICTURES if dataset.startswith(f"{EVENTS}/") else _FOR_EVENTS)
+    found = set((_FOR_PICTURES if dataset.startswith(f"{EVENTS}/") else _FOR_EVENTS).split())
     if dataset in ("digits", f"{EVENTS}/digits"):
         found |= {"data", "cache", "skip-bad-images"}
     if dataset not in ("imagefolder", "webdataset", f"{EVENTS}/cifar10dvs", f"{EVENTS}/folder"):
