@@ -129,7 +129,7 @@ def _unused(words: Sequence[str]) -> set[str]:
     dataset = _dataset(words)
     if dataset is None:
         return set()
-    found = set((_FOR_PICTURES if dataset.startswith(f"{EVENTS}/") else _FOR_EVENTS).split())
+    found: set[str] = set((_FOR_PICTURES if dataset.startswith(f"{EVENTS}/") else _FOR_EVENTS).split())
     if dataset in ("digits", f"{EVENTS}/digits"):
         found |= {"data", "cache", "skip-bad-images"}
     if dataset not in ("imagefolder", "webdataset", f"{EVENTS}/cifar10dvs", f"{EVENTS}/folder"):
