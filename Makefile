@@ -19,15 +19,15 @@ format: $(BIN)/.developer
 	$(BIN)/ruff format
 
 memory: $(BIN)/.installed  ## the tables and pictures of training memory in README and docs/events.md (15 minutes)
-	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_small --budget 24GB --plot docs/images/memory.png
-	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn memory trevsnn_dvs --batch 8 --plot docs/images/memory_dvs.png --plot-timesteps 8 16 32
+	$(BIN)/trevsnn memory trevsnn_small --budget 24GB --plot docs/images/memory.png
+	$(BIN)/trevsnn memory trevsnn_dvs --batch 8 --plot docs/images/memory_dvs.png --plot-timesteps 8 16 32
 
 benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
-	KINETO_LOG_LEVEL=6 $(BIN)/python benchmarks/training_step.py --output runs/benchmarks
+	$(BIN)/python benchmarks/training_step.py --output runs/benchmarks
 	$(BIN)/python benchmarks/inference.py --output runs/benchmarks
 
 results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (long)
-	KINETO_LOG_LEVEL=6 $(BIN)/trevsnn compare --batch 8 --repeats 3 --plot docs/images/compare.png --output runs/compare.md
+	$(BIN)/trevsnn compare --batch 8 --repeats 3 --plot docs/images/compare.png --output runs/compare.md
 	$(BIN)/trevsnn gradients --plot docs/images/gradients.png
 	$(BIN)/trevsnn ablate digits --epochs 8
 	$(BIN)/trevsnn ablate digits --vary model=trevsnn_digits,ms_resnet_digits --output runs/accuracy-digits

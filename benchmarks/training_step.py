@@ -1,7 +1,7 @@
 """One training step of trevsnn_small against its plain form, checkpointing and SpikingJelly: memory and speed.
 
     .venv/bin/pip install --group dev
-    KINETO_LOG_LEVEL=6 .venv/bin/python benchmarks/training_step.py --output runs/benchmarks
+    .venv/bin/python benchmarks/training_step.py --output runs/benchmarks
 
 A step is the forward pass, cross-entropy and the backward pass, on random images; gradients are allocated beforehand,
 and there is no optimizer. First, every contestant's peak memory is measured: on a CPU by adding up allocations

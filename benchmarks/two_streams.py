@@ -1,6 +1,6 @@
 """Training memory of two-stream networks: reversible in time, invertible in space, both or neither.
 
-    KINETO_LOG_LEVEL=6 .venv/bin/python benchmarks/two_streams.py --output runs/benchmarks
+    .venv/bin/python benchmarks/two_streams.py --output runs/benchmarks
 
 A step is the forward pass, cross-entropy and the backward pass of a network with the channels of trevsnn_digits on
 random images, in float32 on the CPU; gradients are allocated beforehand, and there is no optimizer. Its peak memory is

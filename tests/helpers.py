@@ -1,10 +1,14 @@
-"""Small cells, grids and the comparison of gradients, for the tests of the engine."""
+"""Small cells, grids and the comparison of gradients, for the tests of the engine; functions that a page defines."""
 
+import ast
 import random
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -275,3 +279,16 @@ def distributed_gradients(rank: int, world: int, folder: str, models: Sequence[n
         accumulate_twice(nn.parallel.DistributedDataParallel(model), inputs.chunk(world)[rank])
         torch.save(gradients(model), f"{folder}/{i}-{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def documented_functions(page: str) -> SimpleNamespace:
+    """The functions that the Python examples of a page in docs define, and which modules (`imported`) they are made
+    with."""
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    code = "\n".join(block for block in blocks if re.search(r"^def ", block, re.MULTILINE))
+    names: dict = {}
+    exec(compile(code, page, "exec"), names)
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    imported = {getattr(node, "module", None) or node.names[0].name for node in imports}
+    return SimpleNamespace(**names, imported=imported)

@@ -21,6 +21,7 @@ def layer(name, macs, operations, binary, firing_rate):
         binary=binary,
         firing_rate=firing_rate,
         silent=None,
+        always=None,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from trevsnn.analysis.report import figures
-from trevsnn.analysis.report.findings import TrainedRun, measure, spike_maps
+from trevsnn.analysis.report.findings import TrainedRun, measure, measure_memory, spike_maps
 from trevsnn.analysis.report.page import render
 from trevsnn.analysis.report.potentials import BINS, EDGES, LOW, Potentials
 from trevsnn.analysis.states import watching_states
@@ -100,6 +100,7 @@ def run():
     assert dataset.preprocessing is not None
     model = create_model("trevsnn_digits", num_classes=10, in_chans=1, channels=(4, 4, 8, 8), timesteps=2)
     row = {"epoch": 1, "loss": 2.0, "lr": 0.1, "test_loss": 2.0, "test_accuracy": 0.125, "images_per_second": 10.0}
+    row["seconds"] = 3723.0
     return TrainedRun(
         name="run",
         weights="model.safetensors",
@@ -130,6 +131,55 @@ def test_measured_on_as_many_images_as_wanted(run, findings):
     weights = {name: weight.clone() for name, weight in run.model.state_dict().items()}
     measure(run, images=1, workers=0, bad=BadImages(), console=Console())
     assert all(torch.equal(weight, weights[name]) for name, weight in run.model.state_dict().items())
+
+
+def test_memory_of_a_large_batch_follows_from_small_ones(run, findings, monkeypatch):
+    config = replace(run.config, batch_size=64)
+
+    def measured():
+        return measure_memory(run.model, 64, (32, 32), config, Console())
+
+    (whole, batches), (least, most) = measured(), (0.8, 1.2)
+    assert batches == (64,)
+    assert {step.batch for step in whole.values() if step} == {64}
+    monkeypatch.setattr("trevsnn.analysis.report.findings.MOST_BYTES", max(step.step for step in whole.values()) / 2)
+    drawn, (half, twice) = measured()
+    assert twice == 2 * half < 64
+    for setting, step in drawn.items():
+        assert step is not None
+        assert step.batch == 64
+        assert least < step.total / whole[setting].total < most
+    page = render(run, replace(findings, memory=drawn, memory_batch=64, memory_measured=(half, twice)))
+    assert f"64 inputs of 32 x 32, fp32, on the CPU, about, by a line through steps of {half} and {twice}<" in page
+
+
+def test_time_and_steps(run, findings):
+    page = render(run, findings)
+    assert ">training time</th><td>1:02:03, tests aside</td>" in page
+    assert '<th scope="col">step 0</th><th scope="col">step 1</th><th scope="col">in the window</th>' in page
+    assert "step 2" not in page
+
+
+def svg_of(picture):
+    return base64.b64decode(picture.uri.split(",")[1]).decode()
+
+
+def test_curves_have_labels(run):
+    for label in ("learning rate", "test accuracy, %"):
+        assert f">{label}<" in svg_of(figures.curve(run.history, "test_accuracy", "x", label))
+    assert ": 12.5 % after" in figures.curve(run.history, "test_accuracy", "x", "test accuracy, %").alt
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8, 20])
+def test_every_histogram_is_named(steps):
+    potentials, generator = Potentials.none(steps, 1), torch.Generator().manual_seed(0)
+    for t in range(steps):
+        potentials.add(StepState(t, [torch.randn(2, 3, 8, 8, generator=generator)], []))
+    svg = svg_of(figures.potentials(potentials, 0))
+    if steps <= 8:
+        assert [t for t in range(25) if f">step {t}<" in svg] == list(range(steps))
+    else:
+        assert ">step<" in svg, "the label of a colour scale"
 
 
 def test_no_image(run):
@@ -163,6 +213,7 @@ def test_confusion_of_any_number_of_classes(classes):
     picture = figures.confusion(counts, [f"class {i}" for i in range(classes)])
     assert len(picture.uri) < 1e6
     assert picture.wide == (classes == 40)
+    assert (picture.inches < 3) == (classes == 2), "no larger than its numbers need"
     assert f"{classes} of {classes} images" in picture.alt
 
 

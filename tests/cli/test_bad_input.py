@@ -72,7 +72,8 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("energy trevsnn_digits --data nowhere", "nowhere' does not exist"),
         ("energy trevsnn_dvs --firing-rate 0.1 --over-time", "is for clips"),
         ("energy trevsnn_digits --firing-rate 0.1 --plot nowhere/x.png", "'nowhere' does not exist"),
-        ("energy trevsnn_digits --firing-rate 0.1 --plot x.png --fold", "fold=True is for the table of layers"),
+        ("energy trevsnn_digits --firing-rate 0.1 --plot x.png --fold", "fold=True is for the cost at one T"),
+        ("energy trevsnn_digits --firing-rate 0.1 --over-time --layers", "layers=True is for the cost at one T"),
         ("energy .", "is not a run folder"),
         ("compare trevsnn_digitz", "'trevsnn_digitz' is neither a run nor a network; did you mean 'trevsnn_digits'"),
         ("compare trevsnn_digits:pact", "memory='pact'"),
@@ -96,7 +97,13 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train digits --recipe digitz", "recipe 'digitz' is unknown; did you mean 'digits'"),
         ("train imagefolder", "needs the folder that holds it; give --data DIR"),
         ("train imagefolder --data nowhere", "nowhere' does not exist"),
-        ("train digits --data .", "'digits', which comes with scikit-learn"),
+        ("train digits --data .", "'digits', which comes with scikit-learn; leave it out, or give imagefolder as the"),
+        ("train events --data .", "comes with scikit-learn; leave it out, or give --dataset folder"),
+        (
+            "train events --sensor-size 3 4",
+            "in a folder of one's own, not for 'events/digits'; give --dataset folder with",
+        ),
+        ("train digits --sensor-size 3 4", "give --dataset folder with it (trevsnn train events), or leave it out"),
         ("train digits --val-split 0.1", "val_split=0.1 is not for 'digits'"),
         ("train cifar10 --data .", "does not hold cifar10"),
         ("train digits --dataset digits", "dataset='digits' is for events"),
@@ -180,7 +187,10 @@ def test_images_that_are_none(refused, digits_run, tmp_path):
     text.write_text("text")
     refused(["predict", digits_run, text], "text.png' is not an image")
     refused(["predict", digits_run, tmp_path / "missing.png"], "missing.png' does not exist")
-    refused(["predict", digits_run, tmp_path], "is no file")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("none")
+    refused(["predict", digits_run, tmp_path / "notes"], "notes' holds no image; left out: 1 files (1 .txt)")
+    refused(["predict", digits_run, text, "--top", "0"], "top=0 must be")
 
 
 def test_a_grid_inside_torchrun(refused, monkeypatch):
@@ -226,7 +236,10 @@ def test_tampered_metadata(refused, digits_run, tmp_path):
         refused(["predict", tmp_path / "tampered.safetensors", sample], message)
     for changes, message in [
         ({"dataset": "imagenet"}, "'imagenet' is unknown"),
-        ({"class_names": json.dumps(list("abcdefghij"))}, "has other classes than"),
+        (
+            {"class_names": json.dumps(list("abcdefghij"))},
+            "trained on: 10 (0, 1, 2 and 7 more) in place of 10 (a, b, c",
+        ),
     ]:
         save_file(tensors, tmp_path / "tampered.safetensors", metadata | changes)
         refused(["eval", tmp_path / "tampered.safetensors"], message)

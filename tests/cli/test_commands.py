@@ -38,7 +38,13 @@ def test_help_of_train_shows_every_option_with_its_default(trevsnn):
     words = " ".join(text.replace("│", " ").split())
     for field in TrainConfig.__dataclass_fields__:
         assert f"--{field.replace('_', '-')} " in words
-    for part in ("[default: 0.001]", "learning rate", "runs/KIND by default", "(epochs", "adaptive gradient"):
+    for part in (
+        "[default: the recipe's, else 0.001]",
+        "learning rate",
+        "runs/KIND by default",
+        "(epochs",
+        "adaptive gradient",
+    ):
         assert part.lower() in words.lower()
 
 
@@ -88,9 +94,49 @@ def test_folder_with_spaces_is_quoted_in_what_comes_next(trevsnn, tmp_path, quic
 
 
 def test_weights_file_stands_for_its_run(trevsnn, digits_run):
-    assert (
-        trevsnn("eval", digits_run)[1].split()[-2] == trevsnn("eval", digits_run / "model.safetensors")[1].split()[-2]
-    )
+    of_run, of_file = (trevsnn("eval", path)[1] for path in (digits_run, digits_run / "model.safetensors"))
+    accuracy = re.compile(r"(\d+\.\d\d%) │$", re.M)
+    assert accuracy.findall(of_run) == accuracy.findall(of_file) != []
+
+
+def test_predict_takes_folders_and_shows_the_most_probable(trevsnn, digits_run, tmp_path):
+    """Readable ones whatever lies beside them; what is left out is told."""
+    folder, table = tmp_path / "pictures", tmp_path / "x.json"
+    samples = sorted((digits_run / "samples").iterdir())[:3]
+    for sample, place in zip(samples, ("b/2.png", "b/10.PNG", "a/deep/1.png"), strict=True):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sample, folder / place)
+    (folder / "b" / "again").symlink_to(folder, target_is_directory=True)
+    (folder / "b" / ".hidden.png").write_text("none")
+    (folder / "a" / "notes.txt").write_text("none")
+    code, text, error = trevsnn("predict", digits_run, folder, samples[0], "--top", 5, "--json", table)
+    assert code == 0, error
+    rows = json.loads(table.read_text())
+    order = [folder / "a" / "deep" / "1.png", folder / "b" / "10.PNG", folder / "b" / "2.png", samples[0]]
+    assert [row["image"] for row in rows] == [str(path) for path in order]
+    for row in rows:
+        ranked = sorted(row["probabilities"], key=row["probabilities"].get, reverse=True)[:5]
+        assert [entry["class"] for entry in row["top"]] == ranked
+        assert [entry["probability"] for entry in row["top"]] == [row["probabilities"][name] for name in ranked]
+        assert (row["class"], row["probability"]) == tuple(row["top"][0].values())
+    assert len(re.findall(r"%", text)) == 20
+    assert text.endswith("left out: 2 files (1 .txt, 1 hidden)\n")
+    assert len(json.loads(table.read_text())[0]["top"]) == 5
+    assert trevsnn("predict", digits_run, folder, "--top", 99, "--json", table)[0] == 0
+    assert len(json.loads(table.read_text())[0]["top"]) == 10
+
+    (folder / "a" / "broken.png").write_bytes(b"none")
+    code, text, error = trevsnn("predict", digits_run, folder, samples[0], "--json", table)
+    assert code == 2, "but the others have their class"
+    assert "error: 1 of 5 cannot be read: " in error
+    assert "broken.png" in error
+    assert re.search(r"^left out: .*broken\.png' is not an image", text, re.M)
+    assert [row["image"] for row in json.loads(table.read_text())] == [str(path) for path in order]
+    assert trevsnn("predict", digits_run, folder, "--skip-bad-images")[0] == 0
+    for options in ([], ["--skip-bad-images"]):
+        code, text, error = trevsnn("predict", digits_run, folder / "a" / "broken.png", *options)
+        assert (code, text) == (2, "")
+        assert "broken.png' is not an image that can be read" in error
 
 
 def test_invert_reaches_the_network(trevsnn, digits_run, monkeypatch):

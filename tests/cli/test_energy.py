@@ -60,8 +60,30 @@ def test_a_run_is_measured_on_its_test_images(energy, digits_run):
     }
     assert f"x the mean firing rate, {everything['firing_rate']:.2%}" in text
     assert re.search(r"│ pw1 +│ +\d", text)
+    assert text.count("\n") < 40
     assert everything["unmerged_energy"] > everything["strict_energy"]
     assert f"{everything['unmerged_energy'] / 1e6:,.3f}" in text
+
+
+def test_it_is_read_in_80_columns(trevsnn, digits_run, tmp_path, monkeypatch):
+    """On a terminal, where tables are folded; the total stands last."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    texts = []
+    for options in ([], ["--layers"], ["--layers", "--firing-rate", "0.1"]):
+        images = [] if "--firing-rate" in options else ["--images", 9]
+        code, text, error = trevsnn("energy", digits_run, *images, *options)
+        assert code == 0, error
+        texts.append(re.sub(r"\x1b\[[\d;]*m", "", text))
+        tables = [line for line in texts[-1].splitlines() if line[:1] in "┏┃┡│└"]
+        assert {len(line) for line in tables} <= set(range(50, 81))
+        assert re.search(r"│ total +│ +\d.*\n└.*\n\* merged: .*\npublished: .*\n$", texts[-1])
+        for cell in re.findall(r"│ ([^│┃]*) (?=│)", texts[-1]):
+            assert len(cell.split()) <= 3, "numbers in one piece"
+    short, layers, _ = texts
+    assert re.search(r"│ stem and head │ .*\n│ 0 +│ +0 │.*\n│ 1 +│ +0 │", short)
+    assert re.search(r"│ 0/1/1 +│ +pw2 │.*%.*%", layers)
+    assert "0/1/1" not in short
 
 
 def test_images_are_spread_over_all(energy, digits_run):

@@ -116,7 +116,7 @@ def test_bad_recordings(trevsnn, folder, tmp_path):
     code, _, error = trevsnn("eval", run, "--data", tmp_path / "bad", "--shuffle-frames", "--skip-bad-images")
     assert code == 2
     assert "there is no image to test on that can be read" in error
-    assert "2 unreadable images" in text
+    assert "2 unreadable recordings" in text
     bad = RunFolder(run).bad_images.read_text()
     assert "left/1.npz" in bad
     assert "right/4.npz': time goes backwards after event 0, from 2 to 1 microseconds" in bad

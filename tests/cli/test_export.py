@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from helpers import documented_functions
 
 from trevsnn.cli.weights import load_trained
 from trevsnn.data import load_dataset
@@ -35,6 +36,17 @@ def test_export_to_onnx_runs_as_the_network_does(trevsnn, digits_run, tmp_path):
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["class_names"]) == list(dataset.class_names)
     assert json.loads(metadata["preprocessing"])["mean"] == [0.5]
+
+
+def test_the_page_about_onnx_has_the_probabilities_of_predict(trevsnn, digits_run, tmp_path):
+    file, table = tmp_path / "x.onnx", tmp_path / "x.json"
+    assert trevsnn("export", digits_run, "--to", "onnx", "--output", file)[0] == 0
+    by_hand, samples = documented_functions("deployment.md"), sorted((digits_run / "samples").iterdir())
+    assert len(samples) == 8
+    assert trevsnn("predict", digits_run, *samples, "--json", table)[0] == 0
+    for sample, row in zip(samples, json.loads(table.read_text()), strict=True):
+        found = by_hand.probabilities(file, sample, by_hand.picture_input)
+        assert found == pytest.approx(row["probabilities"], abs=1e-4)
 
 
 def test_int8_is_smaller_and_calibrated_on_training_images(trevsnn, digits_run, tmp_path):

@@ -88,6 +88,14 @@ def test_page_of_images(trevsnn, digits_run, tmp_path):
     assert len(elements.attributes("img")) == 4 + 1 + 2 + 4 + 4
     assert f"{row['test_accuracy']:.2%} of 360 test images are\nrecognised. Cross-entropy" in page
     assert ">batch_size</th><td>240</td>" in page
+    assert "MB of a training step of 240 inputs of 32 x 32, fp32, on the CPU<" in page
+    assert re.search(
+        r">Measured 20\d\d-\d\d-\d\d \d\d:\d\d .* with trevsnn .* on .+ threads; Python 3.*, PyTorch", page
+    )
+    assert ">training time</th><td>0:0" in page
+    assert "remark: " in text
+    assert re.search(r'<ul class="remarks".*<li>.*cannot be told from guessing', page)
+    assert page.count("scroll sideways") == 3, "tables of many columns say so on a phone"
     assert ">channels</th><td>4, 4, 8, 8</td>" in page
     assert not list(run.rglob(".*.tmp"))
 
@@ -105,10 +113,10 @@ def test_energy_is_that_of_the_energy_command(trevsnn, digits_run, tmp_path):
 def test_page_of_clips(trevsnn, clip_run, tmp_path):
     code, text, error = trevsnn("report", clip_run, "--images", 6, "--output", tmp_path / "a.html")
     assert code == 0, error
-    assert "of 6 clips" in text
+    assert "of 6 recordings" in text
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     check_page(page)
-    assert "Inference of one clip, mean of 6" in page
+    assert "Inference of one recording, mean of 6" in page
     assert "MB of a training step of 6 inputs of 40 x 48, fp32, on the CPU" in page
     assert "&lt;i&gt;left" in page
 

@@ -101,9 +101,24 @@ def test_the_graph_says_what_it_is(build, tmp_path):
     assert "class_names" in metadata
 
 
-def test_what_nir_cannot_do_is_refused(build, tmp_path):
-    with pytest.raises(ValueError, match=r"no up-sampling node.*step1_level0_doubled, step1_level1_doubled"):
-        export_nir(build(timesteps=2), tmp_path / "x.nir", (32, 32))
-    with pytest.raises(ValueError, match=r"no node that rounds, as a network with two_stream=True does"):
-        export_nir(build(timesteps=1, two_stream=True), tmp_path / "x.nir", (32, 32))
+FEEDBACK = r"no up-sampling node, which step1_level0_doubled, step1_level1_doubled would be"
+WITHOUT_FEEDBACK = r"fusion=False \(--no-fusion\), timesteps=1 or at most two levels \(--channels\)"
+ROUNDS = r"no node that rounds, as a network with two_stream=True does"
+WITHOUT_ROUNDING = r"two_stream=False \(--no-two-stream\)"
+
+
+def test_what_nir_cannot_do_is_refused_with_every_way_out(build, tmp_path):
+    file, demo = tmp_path / "x.nir", {"timesteps": 2, "two_stream": True}
+    with pytest.raises(ValueError, match=f"{FEEDBACK}.*train a network with {WITHOUT_FEEDBACK}, or export"):
+        export_nir(build(timesteps=2), file, (32, 32))
+    with pytest.raises(ValueError, match=f"{ROUNDS}; train a network with {WITHOUT_ROUNDING}, or export"):
+        export_nir(build(timesteps=1, two_stream=True), file, (32, 32))
+    with pytest.raises(
+        ValueError, match=f"{FEEDBACK}.* and {ROUNDS}; .*{WITHOUT_FEEDBACK}, and with {WITHOUT_ROUNDING}"
+    ):
+        export_nir(build(**demo), file, (32, 32))
     assert not any(tmp_path.iterdir())
+    for way in ({"fusion": False}, {"timesteps": 1}, {"channels": (8, 12)}, {"channels": (8,)}):
+        export_nir(build(**{**demo, **way, "two_stream": False}), file, (32, 32))
+        with pytest.raises(ValueError, match=f"^NIR has {ROUNDS}"):
+            export_nir(build(**{**demo, **way}), file, (32, 32))

@@ -1,6 +1,9 @@
 """Networks that see a new frame at each step."""
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from itertools import pairwise
+from threading import Event
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ OPTIONS = {"channels": (4, 4, 8, 8), "num_classes": 5, "kernel_size": 3}
 
 def build(timesteps=4, **options):
     torch.manual_seed(0)
-    return excite(create_model("trevsnn_dvs", **OPTIONS, timesteps=timesteps, **options))
+    return excite(create_model("trevsnn_dvs", **{**OPTIONS, **options}, timesteps=timesteps))
 
 
 def clip(timesteps=4, batch=3, size=32):
@@ -202,3 +205,78 @@ def test_streaming_refuses_what_does_not_fit():
     classify(torch.zeros(1, 2, 32, 32))
     with pytest.raises(ValueError, match=r"the clip is over after 1 frames; call reset\(\)"):
         classify(torch.zeros(1, 2, 32, 32))
+
+
+def test_streaming_refuses_a_frame_of_another_clip():
+    classify = StreamingClassifier(build(timesteps=3).eval())
+    before = classify(torch.rand(2, 2, 32, 32))
+    for frame, message in [
+        (torch.rand(1, 2, 32, 32), r"frame has a batch of 1, the clip one of 2; call reset\(\)"),
+        (torch.rand(0, 2, 32, 32), r"frame has a batch of 0, the clip one of 2; call reset\(\)"),
+        (torch.rand(2, 2, 32, 40), r"frame has 32 x 40 pixels, the clip 32 x 32; call reset\(\)"),
+        (torch.rand(2, 2, 32, 32).double(), r"dtype torch.float64, the network torch.float32; give frame.to"),
+        (torch.ones(2, 2, 32, 32, dtype=torch.uint8), r"dtype torch.uint8, the network torch.float32; give frame.to"),
+        (torch.rand(2, 2, 32, 32, device="meta"), "frame is on meta, the network on cpu"),
+        (np.zeros((2, 2, 32, 32), np.float32), "frame is of type ndarray; give a tensor"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            classify(frame)
+    assert classify.steps == 1, "what is refused is no step"
+    classify.model.train()
+    with pytest.raises(ValueError, match=r"training mode; call its eval\(\)"):
+        classify(torch.rand(2, 2, 32, 32))
+    classify.model.eval()
+    after = classify(torch.rand(2, 2, 32, 32, requires_grad=True))
+    assert not after.requires_grad
+    classify.reset()
+    assert classify(torch.rand(1, 2, 40, 32)).shape == (1, before.shape[1])
+
+
+def test_streaming_shows_what_is_not_finite():
+    classify, x = StreamingClassifier(build().eval()), clip()
+    x[1, 0] = torch.nan
+    logits = [classify(frame) for frame in x]
+    assert logits[0].isfinite().all()
+    for row in logits[1:]:
+        assert row[0].isnan().all()
+        assert row[1:].isfinite().all()
+    assert torch.equal(logits[-1].isnan(), classify.model(x).isnan())
+
+
+def test_streaming_state_of_another_network_is_refused():
+    classify, other = StreamingClassifier(build().eval()), StreamingClassifier(build(channels=(4, 8)).eval())
+    other(torch.rand(1, 2, 32, 32))
+    with pytest.raises(ValueError, match=r"after 1 steps and with \[4, 8, 8\] channels, is of another network"):
+        classify.load_state_dict(other.state_dict())
+    classify.load_state_dict(StreamingClassifier(other.model).state_dict())
+    assert classify.steps == 0
+    copied = deepcopy(other)
+    assert torch.equal(copied(frame := torch.rand(1, 2, 32, 32)), other(frame))
+
+
+def test_streams_in_threads_need_a_classifier_each():
+    model, x = build().eval(), clip()
+
+    def run(frames):
+        classify = StreamingClassifier(model)
+        return [classify(frame) for frame in frames]
+
+    with ThreadPoolExecutor(4) as pool:
+        for logits in pool.map(run, [x] * 4):
+            assert all(map(torch.equal, logits, run(x)))
+    started, go_on = Event(), Event()
+
+    def slow(frame):
+        started.set()
+        go_on.wait(60)
+        return frame
+
+    classify = StreamingClassifier(model, slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(classify, x[0])
+        started.wait(60)
+        with pytest.raises(ValueError, match="another thread is at work on a frame of this clip"):
+            classify(x[1])
+        go_on.set()
+        first.result()
+    assert classify.steps == 1

@@ -60,7 +60,7 @@ def coloured(frames: np.ndarray) -> np.ndarray:
 
 
 def _plot_rates(axes, rates: Tensor) -> None:
-    steps = range(1, len(rates) + 1)
+    steps = range(len(rates))
     for level, values in enumerate(rates.T.tolist()):
         axes.plot(steps, [100 * value for value in values], "o-", markersize=4, label=f"level {level}")
     axes.set(xlabel="step", ylabel="neurons that fire (%)", xticks=list(steps))

@@ -5,13 +5,17 @@ order of time they give the live bytes, temporaries inside operators included; t
 figure. It depends on the shapes only, not on the machine's load, and repeats from run to run.
 """
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch._C._profiler import _EventType, _ProfilerEvent
 from torch.profiler import ProfilerActivity, profile
+
+_LOG_LEVEL, _NOTHING = "KINETO_LOG_LEVEL", "6"
 
 
 def peak_bytes(fn: Callable[[], Any], device: torch.device | None = None) -> int:
@@ -32,13 +36,30 @@ def peak_bytes(fn: Callable[[], Any], device: torch.device | None = None) -> int
         torch.cuda.reset_peak_memory_stats(device)
         fn()
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with _quiet_profiler(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         fn()
     results = profiler.profiler and profiler.profiler.kineto_results
     assert results, "the profile has just been taken"
     roots = results.experimental_event_tree()
     changes = sorted(_allocations(roots), key=lambda change: change[0])
     return max(accumulate((size for _, size in changes), initial=0))
+
+
+@contextmanager
+def _quiet_profiler() -> Iterator[None]:
+    """Without what the profiler's tracer, Kineto, notes on standard error: start, stop, and that there is no GPU.
+
+    It asks the environment once, when it first runs. A level that the user has set holds, and Python's errors and
+    warnings stay what they are.
+    """
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = _NOTHING
+    try:
+        yield
+    finally:
+        os.environ.pop(_LOG_LEVEL, None)
 
 
 def _allocations(roots: list[_ProfilerEvent]) -> Iterator[tuple[int, int]]:

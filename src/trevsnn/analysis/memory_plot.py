@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from trevsnn.analysis.step_memory import megabytes
 from trevsnn.files import atomic_path
 
 _COLOURS = {"stored": "#b0413e", "packed": "#d99a2b", "reversible": "#2a6f97"}
@@ -23,7 +24,7 @@ def plot_memory(curves: Mapping[str, Mapping[int, float]], title: str, path: Pat
     for setting, curve in sorted(curves.items(), key=lambda item: -max(item[1].values())):
         steps, values = list(curve), [value / 1e6 for value in curve.values()]
         axes.plot(steps, values, "o-", color=_COLOURS[setting], label=setting)
-        last = f"{values[-1]:.0f} MB"
+        last = f"{megabytes(1e6 * values[-1])} MB"
         axes.annotate(last, (steps[-1], values[-1]), (0, 7), textcoords="offset points", ha="center")
         axes.set_xticks(steps)
     axes.set(xlabel="timesteps T", ylabel="MB per image")

@@ -48,6 +48,8 @@ class Layer:
     receive means of spikes, their mean; None where the input is none of these."""
     silent: float | None
     """Share of inputs that were 0 in every image; None where they are no spikes, or nothing was run."""
+    always: float | None
+    """Share of inputs that were spikes in every image; None as for `silent`."""
 
     @property
     def kind(self) -> str:
@@ -201,8 +203,13 @@ def _layer(place: Place, record: Received, images: int, assumed: bool) -> Layer:
         operations=wiring.operations(record.nonzero) / counted,
         binary=binary,
         firing_rate=rate,
-        silent=float((record.nonzero == 0).double().mean()) if binary and not assumed else None,
+        silent=_share(record.nonzero == 0) if binary and not assumed else None,
+        always=_share(record.nonzero == record.samples) if binary and not assumed else None,
     )
+
+
+def _share(where: Tensor) -> float:
+    return float(where.double().mean())
 
 
 def _chains(received: dict[Place, Received], images: int, linear: bool, assumed: bool = False) -> tuple[Chain, ...]:

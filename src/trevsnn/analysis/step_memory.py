@@ -5,7 +5,7 @@ tensor that it makes, to see which of them the backward pass will still need whe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
@@ -71,6 +71,15 @@ class StepMemory:
         """Bytes that a device must have."""
         return self.parameters + self.gradients + self.optimizer + self.step
 
+    def at(self, batch: int, other: "StepMemory") -> "StepMemory":
+        """With a batch of this size, by a line through this step and another one."""
+        far = (batch - self.batch) / (other.batch - self.batch)
+        parts = {
+            name: round(getattr(self, name) + far * (getattr(other, name) - getattr(self, name)))
+            for name in ("key_states", "saved_bits", "activations", "transient")
+        }
+        return replace(self, batch=batch, **parts)
+
 
 def measure_step(
     model: TRevSNN,
@@ -122,6 +131,17 @@ def measure_step(
         activations=activations,
         transient=max(0, peak - key_states - saved_bits - activations),
     )
+
+
+def megabytes(number: float) -> str:
+    """Bytes in MB, small ones with three digits.
+
+    Example:
+        >>> megabytes(1_234_567_890), megabytes(460_000)
+        ('1,234.6', '0.46')
+    """
+    value = number / 1e6
+    return f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
 
 
 def largest_batch(smaller: StepMemory, larger: StepMemory, budget: int) -> int:

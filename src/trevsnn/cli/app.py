@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter
 
 from trevsnn import __version__
 from trevsnn.cli.ablate import ablate, base_settings_from_file
@@ -18,6 +18,7 @@ from trevsnn.cli.energy import energy
 from trevsnn.cli.eval import evaluate_run
 from trevsnn.cli.export import export_run
 from trevsnn.cli.gradients import gradients
+from trevsnn.cli.help import TrainingHelp
 from trevsnn.cli.memory import memory
 from trevsnn.cli.models import models
 from trevsnn.cli.predict import predict_images
@@ -35,17 +36,19 @@ SIGNALLED = 128
 
 _PARAMETERS = Parameter(negative_iterable=())  # no --empty-OPTION
 
-app = App(
+app = TrainingHelp(
     name="trevsnn",
     help="Train and run temporal-reversible spiking neural networks.",
     version=__version__,
     default_parameter=_PARAMETERS,
     suppress_keyboard_interrupt=False,
 )
-_train = App(name="train", config=settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False)
+_train = TrainingHelp(
+    name="train", config=settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False
+)
 _train.default(train_run)
 app.command(_train)
-_ablate = App(
+_ablate = TrainingHelp(
     name="ablate", config=base_settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False
 )
 _ablate.default(ablate)

@@ -1,6 +1,6 @@
 """`trevsnn energy`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,20 +31,15 @@ from trevsnn.training.config import Device, Whole
 
 IMAGES = 256
 _COLUMNS = {
-    "step": "step",
+    "place": "step/ level/ block",
     "level": "level",
-    "block": "block",
+    "step": "step",
     "layer": "layer",
     "macs": "MACs (M)",
     "firing_rate": "firing rate",
     "silent": "silent",
-    "published_macs": "published MACs (M)",
-    "published_accumulates": "published ACs (M)",
     "published_energy": "published",
-    "strict_macs": "strict MACs (M)",
-    "strict_accumulates": "strict ACs (M)",
     "strict_energy": "strict",
-    "merged": "",
     "unmerged_energy": "strict unmerged",
 }
 
@@ -60,15 +55,16 @@ def energy(
     skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
     workers: Whole | None = None,
     fold: Annotated[bool, Parameter(negative=())] = False,
+    layers: Annotated[bool, Parameter(negative=())] = False,
     over_time: Annotated[bool, Parameter(negative=())] = False,
     plot: Path | None = None,
     device: Device = "auto",
     json: JsonFile = None,
 ) -> None:
-    """Count operations, firing rates and energy of the inference of one image or clip, layer by layer.
+    """Count operations, firing rates and energy of the inference of one image or clip.
 
-    Energy stands there by two conventions: as it is published, and strictly, where a layer whose input is no spikes
-    counts multiply-accumulates.
+    Shown are levels and steps, or every layer (--layers), then kinds of layers and the total. Energy stands there by
+    two conventions: as published, and strictly, where a layer whose input is no spikes counts multiply-accumulates.
 
     Args:
         network: Run folder, weights file from one, or name of a network. A network by name is untrained: give
@@ -80,17 +76,19 @@ def energy(
         skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
         workers: Processes that read images; by default one per CPU core, at most 8.
         fold: Count the network as it is deployed, the linear layers of its stem and head merged.
+        layers: Show every layer in place of levels and steps.
         over_time: Show the cost at T = 1, 2, 4 and 8 with the number of blocks fixed, next to a spiking ResNet-34 at
             the same mean firing rate.
         plot: Draw that, too, to this PNG file.
         device: Where to compute; auto takes CUDA where there is a GPU.
-        json: Also write the table to this file, energy in pJ.
+        json: Also write all layers and the total to this file, energy in pJ.
     """
     check_json(json)
     check_file(plot, "plot file")
     over_time = over_time or plot is not None
-    if fold and over_time:
-        raise ValueError("fold=True is for the table of layers; leave --over-time and --plot out")
+    for name, wanted in (("fold", fold), ("layers", layers)):
+        if wanted and over_time:
+            raise ValueError(f"{name}=True is for the cost at one T; leave --over-time and --plot out")
     trained = _open(network, choose_device(device))
     model, size, bad = trained.model, trained.preprocessing.input_size, BadImages(skip_bad_images)
     if over_time and require_trevsnn(model, "--over-time").config.frames:
@@ -117,7 +115,7 @@ def energy(
         config = require_trevsnn(model, "--over-time").config
         _report_over_time(trained.info.model, config, size, mean_firing_rate(costs), plot, json)
     else:
-        _report_layers(costs, json)
+        _report_layers(costs, layers, json)
     for message in sorted(bad.known):
         _say(f"left out: {message}")
 
@@ -149,20 +147,42 @@ def _load_data(network: str, trained: Trained, data: Path | None, val_split: flo
     return load_dataset("imagefolder", data, None if val_split == 1 else val_split)
 
 
-def _report_layers(costs: Sequence[LayerCost], json: Path | None) -> None:
+def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None) -> None:
     rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
     write_json([*rows, everything], json)
-    unknown = ["silent"] if all(row["silent"] is None for row in rows) else []
-    places = [name for name in ("step", "level", "block") if all(row[name] is None for row in rows)]
-    _show(rows, ("µJ", 1e6), except_for=("published_macs", "unmerged_energy", *unknown, *places))
+    unit, scale = unit_of(everything["published_energy"])
+    if every:
+        _show(
+            [row | {"place": _place(row)} for row in rows], ("µJ", 1e6), except_for=("level", "step", "unmerged_energy")
+        )
+    elif parts := _by_level_and_step(costs):
+        _show(parts, (unit, scale), except_for=("place", "layer", "silent", "unmerged_energy"))
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
-    unit, scale = unit_of(everything["published_energy"])
-    _show([*sums, everything], (unit, scale), except_for=("step", "level", "block", "silent"))
+    _show([*sums, everything], (unit, scale), except_for=("place", "level", "step", "silent"))
     macs = total(cost.published for cost in costs if cost.firing_rate is None).energy / scale
     driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None)).energy / scale
     rate = mean_firing_rate(costs)
+    if any(cost.merged for cost in costs):
+        _say("* merged: counted with the layer before or after it")
     _say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
+
+
+def _by_level_and_step(costs: Sequence[LayerCost]) -> list[dict[str, Any]]:
+    """A row for what is computed once, and one for each step of each level; none where a network has no levels."""
+    places = sorted(
+        {(c.layer.level, c.layer.step) for c in costs if c.layer.level is not None and c.layer.step is not None}
+    )
+    rows = [
+        {"level": level, "step": step, **_sum("", [c for c in costs if (c.layer.level, c.layer.step) == (level, step)])}
+        for level, step in places
+    ]
+    once = [c for c in costs if c.layer.level is None]
+    return [{"level": "stem and head", "step": None, **_sum("", once)}, *rows] if rows and once else rows
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return "/".join(str(row[name]) for name in ("step", "level", "block") if row[name] is not None)
 
 
 def _report_over_time(
@@ -229,20 +249,22 @@ def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
 
 
 def _show(rows: Sequence[dict[str, Any]], unit: tuple[str, float], except_for: Sequence[str]) -> None:
-    """As a table: operations in millions, energy in a unit of so many pJ."""
-    columns = {name: heading for name, heading in _COLUMNS.items() if name not in except_for}
-    scales: dict[str, float] = {}
-    for name in columns:
-        if name.endswith("energy"):
-            columns[name], scales[name] = f"{columns[name]} {unit[0]}", unit[1]
-        elif name.endswith(("macs", "accumulates")):
-            scales[name] = 1e6
+    """As a table, without columns that say nothing: operations in millions, energy in a unit of so many pJ."""
+    columns = {
+        name: f"{heading} {unit[0]}" if name.endswith("energy") else heading
+        for name, heading in _COLUMNS.items()
+        if name not in except_for and any(row[name] not in (None, "") for row in rows)
+    }
+    scales = {
+        name: unit[1] if name.endswith("energy") else 1e6 for name in columns if name.endswith(("macs", "energy"))
+    }
     shown = [
         {name: "" if row[name] is None else row[name] for name in columns}
         | {name: f"{row[name] / scale:,.3f}" for name, scale in scales.items()}
-        | {"merged": "merged" if row["merged"] else ""}
         for row in rows
     ]
+    for line, row in zip(shown, rows, strict=True):
+        line["strict_energy"] += " *" if row["merged"] else ""
     show_table(shown, columns)
 
 

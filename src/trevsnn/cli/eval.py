@@ -8,12 +8,15 @@ import torch
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
 from trevsnn.training import choose_device, evaluate
 from trevsnn.training.config import Device, Whole
 from trevsnn.training.confusion_plot import plot_confusion
+
+_ADVICE = "train it longer, with a smaller --batch-size or another --lr"
 
 
 def evaluate_run(
@@ -55,6 +58,7 @@ def evaluate_run(
     result = evaluate(trained.model, batches, bad)
     if confusion is not None:
         plot_confusion(result.confusion, dataset.class_names, confusion)
+    things = "recordings" if trained.model.config.frames else "images"
     row = {
         "run": str(run),
         "model": trained.info.model,
@@ -66,20 +70,23 @@ def evaluate_run(
         "weights": trained.info.note or "",
         "input_size": trained.preprocessing.input_size,
         "bad_images": sorted(bad.known),
+        "remarks": remarks_on(
+            lambda: trained, dataset.test, int(result.confusion.trace()), result.confusion.sum(1).tolist(), _ADVICE
+        ),
     }
     columns = {
         "run": "run",
         "weights": "weights",
         "dataset": "data",
         "split": "test split",
-        "images": "images",
+        "images": things,
         "test_accuracy": "test accuracy",
     }
     write_json([row], json)
     plain_console().print(trained.input)
     show_table([row], columns)
-    for message in row["bad_images"]:
-        plain_console().print(f"left out: {message}", soft_wrap=True)
+    for line in [*(f"left out: {message}" for message in row["bad_images"]), *row["remarks"]]:
+        plain_console().print(line, soft_wrap=True)
 
 
 def _shuffled(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ import torch
 from cyclopts import Parameter
 from rich.progress import track
 
-from trevsnn.analysis.step_memory import PARTS, StepMemory, largest_batch, measure_step
+from trevsnn.analysis.step_memory import PARTS, StepMemory, largest_batch, measure_step, megabytes
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
 from trevsnn.models import create_model
 from trevsnn.models.network import require_trevsnn
@@ -83,7 +83,7 @@ def memory(
         for steps, setting in _with_progress(plot_timesteps, _SETTINGS):
             curves[setting][steps] = measure(place, setting, batch, steps).per_image
         over_time = [
-            {"T": steps, **{setting: f"{curve[steps] / 1e6:,.1f}" for setting, curve in curves.items()}}
+            {"T": steps, **{setting: megabytes(curve[steps]) for setting, curve in curves.items()}}
             for steps in plot_timesteps
         ]
         show_table(over_time, {"T": "T", **{setting: f"{setting}, MB per image" for setting in _SETTINGS}})
@@ -124,7 +124,7 @@ def _with_progress(outer: Sequence[Any], inner: Sequence[Any]) -> Iterator[tuple
 
 
 def _show(place: str, rows: Sequence[Mapping[str, Any]], budget: str | None) -> None:
-    lines = [{"name": name, **{r["memory"]: f"{r[key] / 1e6:,.1f}" for r in rows}} for key, name in PARTS.items()]
+    lines = [{"name": name, **{r["memory"]: megabytes(r[key]) for r in rows}} for key, name in PARTS.items()]
     if budget is not None:
         lines.append({"name": f"images in {budget}, about", **{r["memory"]: r["largest_batch"] for r in rows}})
     show_table(lines, {"name": f"MB ({place})", **{setting: setting for setting in _SETTINGS}})

@@ -3,17 +3,23 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from timm.data import ImageNetInfo
 
+from trevsnn.cli.listing import find_files
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import FramePreprocessing, check_files, open_picture
+from trevsnn.data import BadImageError, FramePreprocessing, open_picture
 from trevsnn.data.events.datasets import read_as
+from trevsnn.data.events.files import READERS
+from trevsnn.data.loading import TEST_BATCH
+from trevsnn.data.pictures import EXTENSIONS
+from trevsnn.models.config import check_count
+from trevsnn.suggest import shortened
 from trevsnn.training import choose_device, predict
-from trevsnn.training.config import Device
+from trevsnn.training.config import Device, Whole
 
 _WORDNET = re.compile(r"n\d{8}")
 
@@ -22,48 +28,79 @@ def predict_images(
     run: Path,
     /,
     *images: Path,
+    top: Whole = 1,
     invert: Annotated[bool, Parameter(negative=())] = False,
+    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
     device: Device = "auto",
     json: JsonFile = None,
 ) -> None:
     """Print the class and its probability for each image or recording.
 
+    What cannot be read is named after the others' classes, and makes the exit code 2.
+
     Args:
         run: Run folder, or a weights file from one, its best.safetensors for example.
-        images: Image files of any size and mode; for a run on events, recordings of its sensor.
+        images: Image files of any size and mode, or folders of them, searched to the bottom; for a run on events,
+            recordings of its sensor.
+        top: How many of the most probable classes to show.
         invert: Swap dark and light first: for dark ink on white paper.
+        skip_bad_images: Let the exit code be 0 although some cannot be read.
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write the table, with the probability of every class, to this file.
     """
     if not images:
-        raise ValueError("no image to predict; give at least one image file after the run")
+        raise ValueError("no image to predict; give at least one image file, or a folder, after the run")
+    check_count("top", top, 1)
     check_json(json)
     trained = load_trained(run, choose_device(device))
-    names = trained.info.class_names or tuple(map(str, range(trained.model.num_classes)))
-    check_files(images)
-    if isinstance(trained.preprocessing, FramePreprocessing):
-        if invert:
-            raise ValueError("invert=True is for images; leave --invert out for recordings")
-        convert = trained.preprocessing.convert_named
-        samples = [convert(read_as(trained.info.dataset, image), str(image)) for image in images]
-    else:
-        samples = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
-    rows = []
-    for image, probabilities in zip(
-        images, predict(trained.model, trained.preprocessing, samples).tolist(), strict=True
-    ):
-        best = max(range(len(names)), key=probabilities.__getitem__)
-        rows.append(
-            {
-                "image": str(image),
-                "class": in_words(names[best]),
-                "probability": probabilities[best],
-                "probabilities": dict(zip(names, probabilities, strict=True)),
-            }
-        )
-    write_json(rows, json)
-    plain_console().print(trained.input)
-    show_table(rows, {"image": "image", "class": "class", "probability": "probability"})
+    preprocessing, names = trained.preprocessing, trained.info.class_names
+    names = names or tuple(map(str, range(trained.model.num_classes)))
+    clips = isinstance(preprocessing, FramePreprocessing)
+    if clips and invert:
+        raise ValueError("invert=True is for images; leave --invert out for recordings")
+    found = find_files(images, tuple(READERS) if clips else EXTENSIONS)
+    if not found.files:
+        raise ValueError(f"{str(images[0])!r} holds no {'recording' if clips else 'image'}; {found.left_out()}")
+
+    def read(path: Path) -> Any:
+        if isinstance(preprocessing, FramePreprocessing):
+            return preprocessing.convert_named(read_as(trained.info.dataset, path), str(path))
+        return open_picture(path, preprocessing.input_size[0], invert=invert)
+
+    rows: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    for start in range(0, len(found.files), TEST_BATCH):
+        paths, samples = [], []
+        for path in found.files[start : start + TEST_BATCH]:
+            try:
+                samples.append(read(path))
+                paths.append(path)
+            except BadImageError as error:
+                unreadable.append(str(error))
+        if samples:
+            shares = predict(trained.model, preprocessing, samples).tolist()
+            rows += [
+                _row(path, dict(zip(names, row, strict=True)), top) for path, row in zip(paths, shares, strict=True)
+            ]
+    if rows:
+        write_json(rows, json)
+        plain_console().print(trained.input)
+        lines = [
+            entry | {"image": "" if place else row["image"]} for row in rows for place, entry in enumerate(row["top"])
+        ]
+        columns = {"image": "recording" if clips else "image", "class": "class", "probability": "probability"}
+        show_table(lines, columns)
+    for line in [found.left_out()] * bool(found.others) + [f"left out: {line}" for line in unreadable if rows]:
+        plain_console().print(line, soft_wrap=True)
+    if unreadable and not (skip_bad_images and rows):
+        among = f"{len(unreadable):,} of {len(found.files):,} cannot be read: " if len(found.files) > 1 else ""
+        raise ValueError(f"{among}{shortened(unreadable)}")
+
+
+def _row(path: Path, probabilities: dict[str, float], top: int) -> dict[str, Any]:
+    order = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
+    best = [{"class": in_words(name), "probability": probabilities[name]} for name in order[:top]]
+    return {"image": str(path), **best[0], "top": best, "probabilities": probabilities}
 
 
 def in_words(name: str) -> str:

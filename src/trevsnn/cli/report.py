@@ -69,8 +69,8 @@ def report(
     )
     findings = measure(what, images=images, workers=workers, bad=bad, console=console)
     write_text(output, render(what, findings))
-    things = "clips" if trained.model.config.frames else "images"
+    things = "recordings" if trained.model.config.frames else "images"
     accuracy, tested = findings.evaluation.accuracy, findings.evaluation.images
     console.print(f"{output}: test accuracy {accuracy:.2%} of {tested:,} {things}, {trained.input}", soft_wrap=True)
-    for message in findings.bad:
-        console.print(f"left out: {message}", soft_wrap=True)
+    for line in [*(f"left out: {name}" for name in findings.bad), *(f"remark: {line}" for line in findings.remarks)]:
+        console.print(line, soft_wrap=True)

@@ -8,12 +8,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from cyclopts import Parameter
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
+from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.settings import dataset_name, origins
-from trevsnn.data import load_dataset
-from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
+from trevsnn.cli.weights import load_trained
+from trevsnn.data import FramePreprocessing, LabelledData, load_dataset
+from trevsnn.training import (
+    Forecast,
+    RunFolder,
+    StoppedError,
+    TrainConfig,
+    choose_device,
+    forecast_run,
+    train,
+)
 from trevsnn.training.processes import is_first_process
 from trevsnn.training.progress import format_time
 from trevsnn.training.yielding import fit_to_data
@@ -66,7 +77,8 @@ def train_run(
         forecast = forecast_run(settings, data, resume=goes_on, console=console, origins=sources)
         if is_first_process():
             write_json([asdict(forecast)], json)
-            console.print(describe_forecast(forecast, settings), soft_wrap=True)
+            things = "recordings" if isinstance(data.preprocessing, FramePreprocessing) else "images"
+            console.print(describe_forecast(forecast, settings, things), soft_wrap=True)
         return
     try:
         row = train(
@@ -81,20 +93,22 @@ def train_run(
     if is_first_process():
         write_json([row], json)
         console.print(_what_next(run, data.split), soft_wrap=True)
+        for line in _remarks(run, settings, data):
+            console.print(line, soft_wrap=True)
 
 
-def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
-    """What a dry run found, in lines."""
+def describe_forecast(forecast: Forecast, settings: TrainConfig, things: str = "images") -> str:
+    """What a dry run found, in lines; `things` are images or recordings."""
     loading, training = forecast.loading_images_per_second, forecast.training_images_per_second
     kind, peak = forecast.memory
     lines = [
         f"parameters      {forecast.parameters:,}",
-        f"epoch           {forecast.steps_per_epoch:,} steps of {forecast.effective_batch:,} images",
-        f"loading alone   {loading:,.0f} images/s",
-        f"training alone  {training:,.0f} images/s",
+        f"epoch           {forecast.steps_per_epoch:,} steps of {forecast.effective_batch:,} {things}",
+        f"loading alone   {loading:,.0f} {things}/s",
+        f"training alone  {training:,.0f} {things}/s",
         f"memory          {kind} {peak / 1e6:,.0f} MB",
         f"whole run       {format_time(forecast.seconds)} for {settings.epochs} epochs, "
-        f"{format_time(forecast.test_seconds)} of each for the test images",
+        f"{format_time(forecast.test_seconds)} of each for the test {things}",
     ]
     if forecast.to_convert:
         lines.append(
@@ -102,7 +116,7 @@ def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
         )
     if forecast.loading_is_slower:
         lines.append(
-            "warning: images are loaded slower than trained on; more --workers, smaller files or a faster disk help"
+            f"warning: {things} are loaded slower than trained on; more --workers, smaller files or a faster disk help"
         )
     return "\n".join(lines)
 
@@ -129,3 +143,17 @@ def _what_next(run: RunFolder, split: str) -> str:
     if samples := sorted(run.samples.glob("*")):
         lines.insert(-1, f"  {programs}trevsnn predict {folder} {shlex.quote(str(samples[0]))}")
     return "\n".join(lines)
+
+
+def _remarks(run: RunFolder, settings: TrainConfig, data: LabelledData) -> list[str]:
+    """What there is to say of a run that is over."""
+    per_class = np.bincount(data.test.labels, minlength=len(data.class_names)).tolist()
+    batch = settings.effective_batch or settings.batch_size * int(os.environ.get("WORLD_SIZE", 1))
+    steps = settings.epochs * (len(data.train or ()) // batch)
+    advice = (
+        f"it took {steps:,} optimiser steps: try more --epochs (now {settings.epochs}), a smaller --batch-size "
+        f"(now {settings.batch_size}) or another --lr (now {settings.lr:g})"
+    )
+    correct = round(run.read_metrics()[-1]["test_accuracy"] * sum(per_class))
+    device = choose_device(settings.device)
+    return remarks_on(lambda: load_trained(run.path, device), data.test, correct, per_class, advice)

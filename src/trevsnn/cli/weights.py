@@ -1,5 +1,6 @@
 """Networks that the commands take: a run folder or a weights file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.events.datasets import RECORDING_FOLDER
 from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights, weights_file
+from trevsnn.suggest import shortened
 from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.conversion import with_frames
 
@@ -77,9 +79,14 @@ def load_data(trained: Trained, data: Path | None, val_split: float | None) -> L
     if name == RECORDING_FOLDER and isinstance(preprocessing, FramePreprocessing):
         sensor = preprocessing.sensor_size
     dataset = load_dataset(name, config.data, share, sensor)
-    if trained.info.class_names not in (None, dataset.class_names):
+    known = trained.info.class_names
+    if known not in (None, dataset.class_names):
         raise ValueError(
             f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "
-            f"{len(dataset.class_names)}, {dataset.class_names[0]!r} the first"
+            f"{_listed(dataset.class_names)} in place of {_listed(known)}; give the data that it was trained on"
         )
     return with_frames(dataset, preprocessing, config)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)} ({shortened(names)})"

@@ -54,12 +54,18 @@ def load_dataset(
     if name not in list_datasets():
         raise ValueError(f"dataset {name!r} is unknown; {suggest(name, list_datasets())}")
     if sensor_size is not None and name != RECORDING_FOLDER:
-        raise ValueError(f"sensor_size={sensor_size!r} is for events of a folder; leave it out")
+        raise ValueError(
+            f"sensor_size={sensor_size!r} is for recordings in a folder of one's own, not for {name!r}; give --dataset "
+            "folder with it (trevsnn train events), or leave it out"
+        )
     if val_split is not None and name not in (*_SPLITTABLE, RECORDING_FOLDER):
         raise ValueError(f"val_split={val_split!r} is not for {name!r}, which has a split of its own; leave it out")
     if name in _BUNDLED:
         if data is not None:
-            raise ValueError(f"data {str(data)!r} is not for {name!r}, which comes with scikit-learn; leave it out")
+            other = "--dataset folder" if name.startswith("events/") else "imagefolder as the kind of data"
+            raise ValueError(
+                f"data {str(data)!r} is not for {name!r}, which comes with scikit-learn; leave it out, or give {other}"
+            )
         return _BUNDLED[name]()
     if data is None:
         raise ValueError(f"dataset {name!r} needs the folder that holds it; give --data DIR")

@@ -10,7 +10,8 @@ reads h[t], and a `Threshold` makes the spikes. (`LI` is such a neuron in contin
 through.)
 NIR's Threshold fires above its threshold, ours at it too: the number before 0.5 is the same threshold in float32.
 
-NIR has no up-sampling, which feedback from a level of lower resolution needs: one step, or two levels, do without it.
+NIR has no up-sampling, which feedback from a level of lower resolution needs: one step, two levels, or no fusion do
+without it.
 
 Source: Pedersen et al., "Neuromorphic intermediate representation: A unified instruction set for interoperable
 brain-inspired computing", Nature Communications 2024.
@@ -55,16 +56,7 @@ def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
     Raises:
         ValueError: for operations that NIR has no node for; the message names them.
     """
-    missing = [operation.name for operation in plan.operations if isinstance(operation, Double)]
-    if missing:
-        raise ValueError(
-            f"NIR has no up-sampling node, which {shortened(missing)} would be: feedback from a level of lower "
-            "resolution; export a network of timesteps=1 or of two levels, or to another format"
-        )
-    if any(isinstance(operation, Grid) for operation in plan.operations):
-        raise ValueError(
-            "NIR has no node that rounds, as a network with two_stream=True does; export it to another format"
-        )
+    _check_expressible(plan)
     nodes: dict[str, nir.NIRNode] = {}
     edges: list[tuple[str, str]] = []
     sources: dict[str, list[str]] = {}  # the nodes whose sum a tensor is
@@ -86,6 +78,30 @@ def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
     nodes["output"] = nir.Output({"output": np.array(shapes[OUTPUT])})
     edges.append((OUTPUT, "output"))
     return nir.NIRGraph(nodes, edges, metadata=dict(metadata), type_check=False)
+
+
+def _check_expressible(plan: Plan) -> None:
+    """Refuse operations that NIR has no node for, with every network that has none of them.
+
+    Raises:
+        ValueError: naming the operations.
+    """
+    feedback = [operation.name for operation in plan.operations if isinstance(operation, Double)]
+    rounds = any(isinstance(operation, Grid) for operation in plan.operations)
+    found, ways = [], []
+    if feedback:
+        found.append(
+            f"no up-sampling node, which {shortened(feedback)} would be, feedback from a level of lower resolution"
+        )
+        ways.append("fusion=False (--no-fusion), timesteps=1 or at most two levels (--channels)")
+    if rounds:
+        found.append("no node that rounds, as a network with two_stream=True does")
+        ways.append("two_stream=False (--no-two-stream)")
+    if found:
+        raise ValueError(
+            f"NIR has {' and '.join(found)}; train a network with {', and with '.join(ways)}, or export to another "
+            "format"
+        )
 
 
 def _node(operation: Operation, shape: tuple[int, ...]) -> nir.NIRNode:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from trevsnn.data import FramePreprocessing
 from trevsnn.markdown import markdown_table
 from trevsnn.training.ablation import AblationRuns
 from trevsnn.training.config import dump_config
@@ -16,9 +17,9 @@ COLUMNS = {
     "question": "question",
     "setting": "setting",
     "mean": "test accuracy",
-    "range": "lowest to highest",
+    "range": "accuracy, lowest to highest",
     "difference": "against base (points)",
-    "difference_range": "lowest to highest",
+    "difference_range": "points, lowest to highest",
     "parameters": "parameters",
     "seeds": "seeds",
 }
@@ -95,12 +96,13 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
     """
     dataset, base = runs.dataset, runs.ablation.base
     split = f" ({dataset.split})" if dataset.split else ""
+    things = "recordings" if isinstance(dataset.preprocessing, FramePreprocessing) else "images"
     settings = dump_config(dataset.name, base.config).splitlines()
     lines = [
         f"# Ablation on {dataset.name}",
         "",
-        f"Accuracy on {len(dataset.test):,} test images{split} after the last epoch, never the best one: mean, lowest",
-        f"and highest over the seeds {', '.join(map(str, runs.seeds))}, and the difference to the base, seed by seed.",
+        f"Accuracy on {len(dataset.test):,} test {things}{split} after the last epoch, never the best one: mean,",
+        f"lowest and highest of {_seeds(runs.seeds)}, and the difference to the base, seed by seed.",
         f"The base is {base.config.model or dataset.model}.",
         "",
         *markdown_table(COLUMNS.values(), (in_words(row).values() for row in rows)),
@@ -115,6 +117,17 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """In words.
+
+    Example:
+        >>> _seeds((0,)), _seeds((0, 1, 2))
+        ('the runs with seed 0 alone', 'the runs with the seeds 0, 1 and 2')
+    """
+    *others, last = map(str, seeds)
+    return f"the runs with the seeds {', '.join(others)} and {last}" if others else f"the runs with seed {last} alone"
 
 
 def _share(value: float | None) -> str:

@@ -116,9 +116,10 @@ def _train(
             state.save_epoch()
     processes.check_equal("steps", learner.steps)
     bad = BadImages(config.skip_bad_images, folder.bad_images)
+    things = "recordings" if learner.model.config.frames else "images"
     with (
         EventLog(folder.events, len(state.history) + 1) if first else nullcontext() as events,
-        ProgressReporter(epochs, learner.steps_per_epoch, learner.steps, console) as reporter,
+        ProgressReporter(epochs, learner.steps_per_epoch, learner.steps, console, things) as reporter,
     ):
         batches = request.interruptible(training_batches(learner, state.dataset))
         for epoch in range(len(state.history) + 1, epochs + 1):

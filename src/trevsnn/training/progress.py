@@ -25,17 +25,17 @@ def peak_memory(device: torch.device) -> tuple[str, int]:
     return "peak RSS", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def format_epoch(row: dict[str, Any], epochs: int, seconds_left: float) -> str:
-    """One epoch's metrics (see `trevsnn.training.loop.train`) as a line."""
+def format_epoch(row: dict[str, Any], epochs: int, seconds_left: float, things: str = "images") -> str:
+    """One epoch's metrics (see `trevsnn.training.loop.train`) as a line; `things` are images or recordings."""
     bad = row["bad_images"]
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
         f"  loss {row['loss']:.3f}"
         f"  test accuracy {row['test_accuracy']:7.2%}"
-        f"  {row['images_per_second']:.0f} images/s"
+        f"  {row['images_per_second']:.0f} {things}/s"
         f"  {row['peak_memory_kind']} {row['peak_memory_bytes'] / 1e6:.0f} MB"
         f"  {format_time(seconds_left)} left"
-    ) + (f"  {bad} unreadable images" if bad else "")
+    ) + (f"  {bad} unreadable {things}" if bad else "")
 
 
 def format_time(seconds: float) -> str:
@@ -52,10 +52,18 @@ class ProgressReporter:
         steps_per_epoch: optimiser steps.
         steps_done: by an earlier part of the run.
         console: where to show it; standard output by default.
+        things: what is trained on, images or recordings.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, steps_done: int = 0, console: Console | None = None):
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        steps_done: int = 0,
+        console: Console | None = None,
+        things: str = "images",
+    ):
+        self.epochs, self.steps_per_epoch, self.things = epochs, steps_per_epoch, things
         self.steps = self.steps_before = steps_done
         self.console = console or Console()
         self.progress = Progress(
@@ -64,7 +72,7 @@ class ProgressReporter:
             TextColumn("loss {task.fields[loss]:.3f}"),
             TextColumn("acc {task.fields[accuracy]}"),
             TextColumn("lr {task.fields[lr]:.2g}"),
-            TextColumn("{task.fields[speed]:.0f} images/s"),
+            TextColumn(f"{{task.fields[speed]:.0f}} {things}/s"),
             TextColumn("{task.fields[memory]}"),
             TimeRemainingColumn(),
             console=self.console,
@@ -104,13 +112,13 @@ class ProgressReporter:
             step = self.steps - (epoch - 1) * self.steps_per_epoch
             self._line(
                 f"epoch {epoch}/{self.epochs}  step {step}/{self.steps_per_epoch}  loss {loss:.3f}  lr {lr:.2g}"
-                f"  {images_per_second:.0f} images/s  {shown}  {format_time(self._seconds_left())} left"
+                f"  {images_per_second:.0f} {self.things}/s  {shown}  {format_time(self._seconds_left())} left"
             )
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done."""
         self.progress.update(self.task, accuracy=f"{row['test_accuracy']:.2%}")
-        self._line(format_epoch(row, self.epochs, self._seconds_left()))
+        self._line(format_epoch(row, self.epochs, self._seconds_left(), self.things))
 
     def warn(self, message: str) -> None:
         """Something went wrong that does not end the run."""

@@ -162,5 +162,5 @@ def test_folder_of_recordings(tmp_path):
     assert load_dataset("events/folder", tmp_path, sensor_size=(60, 80)).preprocessing.input_size == (2, 60, 80)
     with pytest.raises(ValueError, match="needs the height and width of the sensor: --sensor-size 128 128"):
         load_dataset("events/folder", tmp_path)
-    with pytest.raises(ValueError, match=r"sensor_size=\(3, 4\) is for events of a folder"):
+    with pytest.raises(ValueError, match=r"sensor_size=\(3, 4\) is for recordings in a folder"):
         load_dataset("events/nmnist", tmp_path, sensor_size=(3, 4))

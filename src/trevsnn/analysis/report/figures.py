@@ -11,6 +11,8 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -52,24 +54,30 @@ class Picture:
     """All of it, as a data URI."""
     alt: str
     caption: str
-    wide: bool = False
-    """Whether it needs all the width that there is."""
+    inches: float = 0.0
+    """Width at which its letters have their size."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs all the width that there is."""
+        return self.inches > _WIDE
 
 
-def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, percent: bool = False) -> Picture:
+def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, label: str) -> Picture:
     """One of the metrics, by epoch.
 
     Args:
         history: a row per epoch.
         name: of the metric.
         caption: what it is.
-        percent: whether it is a share, 0 to 1.
+        label: of the axis; a metric in % is a share, 0 to 1.
     """
+    percent = label.endswith("%")
     epochs, values = [row["epoch"] for row in history], [row[name] * (100 if percent else 1) for row in history]
 
     def draw(axes: Axes) -> None:
         axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=BLUE, markersize=3)
-        axes.set(xlabel="epoch", ylabel="%" if percent else "")
+        axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
 
@@ -80,15 +88,15 @@ def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, percent
     return _drawn(draw, SMALL, alt, caption)
 
 
-def confusion(counts: Tensor, class_names: Sequence[str]) -> Picture:
-    """How many images of each class were taken for which."""
+def confusion(counts: Tensor, class_names: Sequence[str], things: str = "images") -> Picture:
+    """How many images or recordings of each class were taken for which."""
     side = 5.0 if len(class_names) > MOST_NAMED else min(11.0, 2.0 + 0.25 * len(class_names))
     return _drawn(
         lambda axes: draw_confusion(axes, counts, class_names),
         (side, side),
-        f"Confusion matrix of {len(class_names)} classes; {int(counts.trace())} of {int(counts.sum())} images lie on "
-        "its diagonal",
-        "Confusion matrix: images of each class, by the class that was found",
+        f"Confusion matrix of {len(class_names)} classes; {int(counts.trace())} of {int(counts.sum())} {things} lie "
+        "on its diagonal",
+        f"Confusion matrix: {things} of each class, by the class that was found",
     )
 
 
@@ -129,7 +137,6 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
         image = axes.imshow(100 * rates, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest")
         axes.set(yticks=range(len(places)), yticklabels=names, xlabel="step")
         axes.set_xticks(np.arange(0, steps, -(-steps // _MOST_WRITTEN)))
-        axes.xaxis.set_major_formatter(lambda t, _: f"{t + 1:.0f}")
         axes.tick_params(length=0)
         if steps <= _MOST_WRITTEN:
             _write(axes, 100 * rates)
@@ -151,24 +158,31 @@ def potentials(counted: Potentials, level: int) -> Picture:
         axes.axvspan(*WINDOW, color=GOLD, alpha=0.3, linewidth=0, label="surrogate window")
         axes.stairs(density.mean(0), edges, fill=True, color=BLUE, alpha=0.3, label="all steps")
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(density)))
+        named = len(density) <= _MOST_WRITTEN
         for t, values in enumerate(density):
-            named = f"step {t + 1}" if t in (0, len(density) - 1) else None
-            axes.stairs(values, edges, baseline=None, color=colours[t], linewidth=0.8, label=named)
+            label = f"step {t}" if named else None
+            axes.stairs(values, edges, baseline=None, color=colours[t], linewidth=0.8, label=label)
+        if not named:
+            scale = ScalarMappable(
+                norm=BoundaryNorm(np.arange(len(density) + 1) - 0.5, len(density)), cmap=ListedColormap(colours)
+            )
+            axes.figure.colorbar(
+                scale, ax=axes, label="step", ticks=range(0, len(density), -(-len(density) // _MOST_WRITTEN))
+            )
         axes.axvline(THRESHOLD, color=RED, linewidth=1.2, label="threshold")
         axes.set(xlabel="membrane potential", ylabel="density", xlim=(edges[0], edges[-1]))
-        axes.legend(fontsize=7, loc="upper right")
+        axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0)
 
     alt = f"Histogram of the membrane potentials of level {level}: {rate:.1%} reach the threshold, {window:.1%} lie in "
-    return _drawn(
-        draw, SMALL, f"{alt}the surrogate window", f"Level {level}: {rate:.1%} fire, {window:.1%} in the window"
-    )
+    caption = f"Level {level}: {rate:.1%} fire, {window:.1%} in the window"
+    return _drawn(draw, (SMALL[0], SMALL[1] + 0.4), f"{alt}the surrogate window", caption)
 
 
 def spike_maps(
     shown: SpikeMaps, preprocessing: Preprocessing | FramePreprocessing, class_names: Sequence[str]
 ) -> Picture:
     """One image or clip, and which share of each level's channels fire where, a row per step."""
-    steps, levels = len(shown.maps), len(shown.maps[0])
+    steps, levels, pictures = len(shown.maps), len(shown.maps[0]), []
     inputs = _as_seen(shown.pixels, preprocessing)
 
     def draw(figure: Figure) -> None:
@@ -178,18 +192,23 @@ def spike_maps(
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
                 if place:
-                    axes.imshow(shown.maps[t][place - 1].numpy(), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+                    values = 100 * shown.maps[t][place - 1].numpy()
+                    pictures.append(axes.imshow(values, cmap="Greys", vmin=0, vmax=100, interpolation="nearest"))
                 elif t < len(inputs):
                     axes.imshow(inputs[t], interpolation="nearest")
                 if t == 0:
                     axes.set_title(f"level {place - 1}" if place else "input", fontsize=9)
-            row[0].set_ylabel(f"step {t + 1}", fontsize=9)
+            row[0].set_ylabel(f"step {t}", fontsize=9)
+        scale = figure.colorbar(pictures[0], ax=grid, orientation="horizontal", aspect=30, pad=0.02, fraction=0.05)
+        scale.set_label("% of the channels that fire", fontsize=8)
+        scale.ax.tick_params(labelsize=8)
 
     best, found = shown.probabilities.max(0)
     words = f"{class_names[shown.label]}, taken for {class_names[int(found)]} ({best:.0%})"
     rates = ", ".join(f"{_mean_of(torch.stack([step[level] for step in shown.maps])):.1%}" for level in range(levels))
     alt = f"Spike maps of an input of class {words}, {steps} steps by {levels} levels; of these levels fire {rates}"
-    return _drawn(draw, (0.3 + 0.85 * (1 + levels), 0.3 + 0.85 * steps), alt, words, kind="png", whole=True)
+    size = 0.3 + 0.85 * (1 + levels), 0.8 + 0.85 * steps
+    return _drawn(draw, size, alt, words, kind="png", whole=True)
 
 
 def _as_seen(pixels: Tensor, preprocessing: Preprocessing | FramePreprocessing) -> np.ndarray:
@@ -246,6 +265,5 @@ def _drawn(
             figure.savefig(buffer, format="svg", dpi=150, metadata=_NO_METADATA)
         else:
             figure.savefig(buffer, format="png", dpi=150)
-    wide = size[0] > _WIDE
     mime = "image/svg+xml" if kind == "svg" else "image/png"
-    return Picture(f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption, wide)
+    return Picture(f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption, size[0])

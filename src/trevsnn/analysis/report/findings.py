@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trevsnn.analysis.energy import LayerCost, layer_costs
 from trevsnn.analysis.operations import measure_operations
+from trevsnn.analysis.remarks import chance_remark, firing_remarks
 from trevsnn.analysis.report.potentials import Potentials
 from trevsnn.analysis.states import watching_states
 from trevsnn.analysis.step_memory import StepMemory, measure_step
@@ -25,8 +26,10 @@ from trevsnn.training.evaluation import Evaluation
 
 ENERGY_IMAGES = 256
 SHOWN_IMAGES = 4
-CPU_BATCH = 8
-"""Images of the training step whose memory is measured on a CPU, at most."""
+SMALL_BATCH = 8
+"""Images of a training step that a CPU is always asked for."""
+MOST_BYTES = 2e9
+"""What a larger step may take there; of still larger ones smaller ones tell."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,12 @@ class Findings:
     """Of a training step by setting, None where the device has too little."""
     memory_batch: int
     """Images of that step."""
+    memory_measured: Sequence[int]
+    """The batches that were run: this one, or two smaller ones, from which a line leads to it."""
     bad: Sequence[str]
     """Messages of images that could not be read."""
+    remarks: Sequence[str] = ()
+    """What deserves a word."""
 
 
 def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages, console: Console) -> Findings:
@@ -105,24 +112,30 @@ def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages
         evaluation = evaluate(model, batches(count, "testing"), bad)
     operations = measure_operations(model, batches(min(count, ENERGY_IMAGES), "counting operations"), bad)
     shown = [maps for batch in batches(min(count, SHOWN_IMAGES), "spikes") for maps in spike_maps(model, batch, bad)]
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    batch = min(run.config.batch_size, CPU_BATCH) if on_cpu else run.config.batch_size
+    memory, measured = measure_memory(
+        model, run.config.batch_size, run.preprocessing.input_size[1:], run.config, console
+    )
+    counts = evaluation.confusion
+    chance = chance_remark(int(counts.trace()), counts.sum(1).tolist(), "the run may need more steps or another --lr")
     return Findings(
         evaluation=evaluation,
         potentials=potentials,
         costs=layer_costs(operations),
         energy_images=operations.images,
         shown=shown,
-        memory=measure_memory(model, batch, run.preprocessing.input_size[1:], run.config, console),
-        memory_batch=batch,
+        memory=memory,
+        memory_batch=run.config.batch_size,
+        memory_measured=measured,
         bad=sorted(bad.known),
+        remarks=([chance] if chance else []) + firing_remarks(operations),
     )
 
 
 def measure_memory(
     model: TRevSNN, batch: int, size: tuple[int, int], config: TrainConfig, console: Console
-) -> dict[str, StepMemory | None]:
-    """Of a training step by memory setting, on the device that the network is on; None where that has too little.
+) -> tuple[dict[str, StepMemory | None], tuple[int, ...]]:
+    """Of a training step by memory setting, on the device that the network is on, None where that has too little; and
+    the batches that were run: this one, or on a CPU two smaller ones, from which a line leads to it.
 
     Args:
         model: the network; it stays as it is.
@@ -132,14 +145,27 @@ def measure_memory(
         console: where a bar is shown, if it is a terminal.
     """
     device, settings = next(model.parameters()).device, get_args(Memory)
-    steps: dict[str, StepMemory | None] = {}
-    for setting in _with_bar(settings, "measuring memory", len(settings), console):
-        network = TRevSNN(replace(model.config, memory=setting)).to(device)
-        try:
-            steps[setting] = measure_step(network, batch, size, config.precision, config.optimizer)
-        except torch.OutOfMemoryError:
-            steps[setting] = None
-    return steps
+
+    def steps(images: int) -> dict[str, StepMemory | None]:
+        found: dict[str, StepMemory | None] = {}
+        for setting in _with_bar(settings, f"measuring memory of {images} inputs", len(settings), console):
+            network = TRevSNN(replace(model.config, memory=setting)).to(device)
+            try:
+                found[setting] = measure_step(network, images, size, config.precision, config.optimizer)
+            except torch.OutOfMemoryError:
+                found[setting] = None
+        return found
+
+    if device.type != "cpu" or batch <= SMALL_BATCH:
+        return steps(batch), (batch,)
+    needed = [step.per_image for step in steps(SMALL_BATCH).values() if step is not None]
+    affordable = int(MOST_BYTES / max(needed, default=MOST_BYTES))
+    if batch <= affordable:
+        return steps(batch), (batch,)
+    half = max(1, affordable // 2)
+    small, large = steps(half), steps(2 * half)
+    found = {name: a and b and a.at(batch, b) for (name, a), b in zip(small.items(), large.values(), strict=True)}
+    return found, (half, 2 * half)
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,18 @@ from jinja2 import Environment, StrictUndefined
 
 from trevsnn import __version__
 from trevsnn.analysis.energy import ACCUMULATE_ENERGY, MAC_ENERGY, LayerCost, mean_firing_rate, total, unit_of
+from trevsnn.analysis.machine import describe
 from trevsnn.analysis.report import figures
 from trevsnn.analysis.report.findings import Findings, TrainedRun
 from trevsnn.analysis.report.potentials import Potentials
-from trevsnn.analysis.step_memory import PARTS
+from trevsnn.analysis.step_memory import PARTS, megabytes
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
+from trevsnn.training.progress import format_time
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MOST_CONFUSIONS = 10
+_MOST_ON_A_PHONE = 4
+"""Columns."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +33,37 @@ class Table:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    @property
+    def broad(self) -> bool:
+        """Whether it is broader than a phone."""
+        return len(self.headings) > _MOST_ON_A_PHONE
+
 
 def render(run: TrainedRun, findings: Findings) -> str:
     """The page, HTML."""
-    parts = _parts(findings.costs)
+    parts, things = _parts(findings.costs), "recordings" if run.model.config.frames else "images"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         run=run.name,
         version=__version__,
-        date=date.today().isoformat(),
-        clips=run.model.config.frames,
-        summary=_summary(run, findings),
+        time=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        machine=_machine(next(run.model.parameters()).device),
+        thing=things.removesuffix("s"),
+        things=things,
+        summary=_summary(run, findings, things),
+        remarks=findings.remarks,
         curves=[
-            figures.curve(run.history, "test_accuracy", "Accuracy on the test split", percent=True),
-            figures.curve(run.history, "test_loss", "Cross-entropy on the test split (nats)"),
-            figures.curve(run.history, "loss", "Loss in training, of all classifiers"),
-            figures.curve(run.history, "lr", "Learning rate at the start of the epoch"),
+            figures.curve(run.history, "test_accuracy", "Accuracy on the test split", "test accuracy, %"),
+            figures.curve(run.history, "test_loss", "Cross-entropy on the test split", "test loss, nats"),
+            figures.curve(run.history, "loss", "Loss in training, of all classifiers", "training loss, nats"),
+            figures.curve(run.history, "lr", "Learning rate at the start of the epoch", "learning rate"),
         ],
-        epochs=_epochs(run),
+        epochs=_epochs(run, things),
         evaluation=findings.evaluation,
         test_images=len(run.dataset.test),
         split=run.dataset.split,
-        confusion=figures.confusion(findings.evaluation.confusion, run.dataset.class_names),
-        confusions=_confusions(run, findings),
+        confusion=figures.confusion(findings.evaluation.confusion, run.dataset.class_names, things),
+        confusions=_confusions(run, findings, things),
         bad=findings.bad,
         energy_images=findings.energy_images,
         per_mac=MAC_ENERGY,
@@ -69,11 +81,10 @@ def render(run: TrainedRun, findings: Findings) -> str:
     )
 
 
-def _summary(run: TrainedRun, findings: Findings) -> Table:
+def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
     model, evaluation, costs = run.model, findings.evaluation, findings.costs
     energy = total(cost.published for cost in costs).energy, total(cost.strict for cost in costs).energy
     unit, scale = unit_of(energy[0])
-    things = "clips" if model.config.frames else "images"
     return Table(
         "The run in short",
         (),
@@ -83,6 +94,7 @@ def _summary(run: TrainedRun, findings: Findings) -> Table:
             ("network", f"{run.info.model}, {model.config.timesteps} steps, {len(model.config.channels)} levels"),
             ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
             ("epochs", _of(len(run.history), run.config.epochs)),
+            ("training time", format_time(sum(row["seconds"] for row in run.history)) + ", tests aside"),
             ("energy", f"{energy[0] / scale:,.3g} {unit} published, {energy[1] / scale:,.3g} {unit} strict"),
             ("mean firing rate", f"{mean_firing_rate(costs):.2%}"),
             ("weights", ", ".join(filter(None, (run.weights, run.info.note)))),
@@ -90,15 +102,20 @@ def _summary(run: TrainedRun, findings: Findings) -> Table:
     )
 
 
+def _machine(device: torch.device) -> str:
+    known = describe(device)
+    return f"{known['device']}, {known['threads']} threads; Python {known['python']}, PyTorch {known['torch']}"
+
+
 def _of(count: int, everything: int) -> str:
     return f"{count:,}" if count == everything else f"{count:,} of {everything:,}"
 
 
-def _epochs(run: TrainedRun) -> Table:
+def _epochs(run: TrainedRun, things: str) -> Table:
     last, best = run.history[-1], max(run.history, key=lambda row: row["test_accuracy"])
     return Table(
         "Epochs",
-        ("", "epoch", "test accuracy", "test loss", "loss", "images/s"),
+        ("", "epoch", "test accuracy", "test loss", "loss", f"{things}/s"),
         [
             (
                 name,
@@ -113,7 +130,7 @@ def _epochs(run: TrainedRun) -> Table:
     )
 
 
-def _confusions(run: TrainedRun, findings: Findings) -> Table:
+def _confusions(run: TrainedRun, findings: Findings, things: str) -> Table:
     """The pairs of classes that are taken for each other most often."""
     counts, names = findings.evaluation.confusion, run.dataset.class_names
     wrong = counts - counts.diag().diag()
@@ -123,7 +140,7 @@ def _confusions(run: TrainedRun, findings: Findings) -> Table:
         label, found = divmod(place, len(names))
         if count:
             rows.append((names[label], names[found], f"{count:,} of {int(counts[label].sum()):,}"))
-    return Table("Most frequent mistakes", ("class", "taken for", "images"), rows)
+    return Table("Most frequent mistakes", ("class", "taken for", things), rows)
 
 
 def _parts(costs: Sequence[LayerCost]) -> dict[str, list[LayerCost]]:
@@ -162,8 +179,7 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
         [
             (
                 cost.layer.name,
-                "" if cost.layer.step is None else str(cost.layer.step + 1),
-                *("" if n is None else str(n) for n in (cost.layer.level, cost.layer.block)),
+                *("" if n is None else str(n) for n in (cost.layer.step, cost.layer.level, cost.layer.block)),
                 f"{cost.layer.macs / 1e6:,.3f}",
                 "" if cost.firing_rate is None else f"{cost.firing_rate:.2%}",
                 "" if cost.layer.silent is None else f"{cost.layer.silent:.2%}",
@@ -180,7 +196,7 @@ def _rates(counted: Potentials) -> Table:
     shares = torch.cat([counted.firing_rate, counted.window_share.mean(0, keepdim=True)])
     return Table(
         "Key neurons that fire, by step, and that lie in the surrogate window",
-        ("", *(f"step {t + 1}" for t in steps), "in the window"),
+        ("", *(f"step {t}" for t in steps), "in the window"),
         [(f"level {level}", *(f"{share:.1%}" for share in row)) for level, row in enumerate(shares.T.tolist())],
     )
 
@@ -188,13 +204,15 @@ def _rates(counted: Potentials) -> Table:
 def _memory(run: TrainedRun, findings: Findings) -> Table:
     device, steps = next(run.model.parameters()).device.type, findings.memory
     batch, size = findings.memory_batch, " x ".join(map(str, run.preprocessing.input_size[1:]))
+    run_batches = findings.memory_measured
+    how = "" if len(run_batches) == 1 else f", about, by a line through steps of {' and '.join(map(str, run_batches))}"
     return Table(
-        f"MB of a training step of {batch} inputs of {size}, {run.config.precision}, on the {device.upper()}",
+        f"MB of a training step of {batch} inputs of {size}, {run.config.precision}, on the {device.upper()}{how}",
         ("", *steps),
         [
             (
                 words,
-                *("out of memory" if step is None else f"{getattr(step, name) / 1e6:,.1f}" for step in steps.values()),
+                *("out of memory" if step is None else megabytes(getattr(step, name)) for step in steps.values()),
             )
             for name, words in PARTS.items()
         ],
