@@ -1,0 +1,86 @@
+"""Which test runs which lines of the package, and how long it takes: recorded once, one line of JSON per test."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import coverage
+import pytest
+
+
+class Recorder:
+    """A pytest plugin that appends `{"test", "seconds", "passed", "lines": {file: [numbers]}}` per test to a file.
+
+    Lines that run while modules are imported belong to no test, neither do those of other processes.
+    """
+
+    def __init__(self, root: Path, package: Path, record: Path):
+        self.root, self.record = root, record
+        self.coverage = coverage.Coverage(data_file=None, include=[f"{package}/*"])
+        self.coverage.start()
+        self.passed = True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.passed = True
+        self.coverage.switch_context(item.nodeid)
+        start = time.perf_counter()
+        result = yield
+        seconds = time.perf_counter() - start
+        self.coverage.switch_context("")
+        data = self.coverage.get_data()
+        data.set_query_context(item.nodeid)
+        files = {file: data.lines(file) for file in sorted(data.measured_files())}
+        lines = {str(Path(file).relative_to(self.root)): sorted(numbers) for file, numbers in files.items() if numbers}
+        row = {"test": item.nodeid, "seconds": round(seconds, 3), "passed": self.passed, "lines": lines}
+        with self.record.open("a") as target:
+            target.write(json.dumps(row) + "\n")
+        return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.passed &= report.passed
+
+
+class Record:
+    """The tests of a record, the latest line of each; those that failed are left out."""
+
+    def __init__(self, path: Path):
+        rows = {row["test"]: row for row in map(json.loads, path.read_text().splitlines())}
+        self.seconds = {test: row["seconds"] for test, row in rows.items() if row["passed"]}
+        self.tests_of: dict[str, dict[str, set[int]]] = defaultdict(dict)
+        """Of a file: its tests, and the lines that each runs."""
+        for test in self.seconds:
+            for file, lines in rows[test]["lines"].items():
+                self.tests_of[file][test] = set(lines)
+
+    def choose(self, file: str, places: Sequence[tuple[int, int]], budget: float) -> tuple[list[str], bool]:
+        """The tests to try on a change, fast ones first, and whether one of them runs it.
+
+        What a fixture runs for many tests is recorded with the first of them only: the other tests of a chosen one's
+        file follow. Where no test runs the first place, the next is tried, and at last the whole file.
+
+        Args:
+            file: that is changed, relative to the root.
+            places: first and last lines, from the change itself outwards.
+            budget: seconds that the tests may take together, at least one being chosen.
+        """
+        lines_of = self.tests_of[file]
+        for place in places:
+            chosen = {test for test, lines in lines_of.items() if not lines.isdisjoint(range(place[0], place[1] + 1))}
+            if chosen:
+                break
+        else:
+            chosen = set(lines_of)
+        files = {test.partition("::")[0] for test in chosen}
+        others = {test for test in self.seconds if test.partition("::")[0] in files} - chosen
+        tests = [test for group in (chosen, others) for test in sorted(group, key=self.seconds.__getitem__)]
+        end = 1
+        while end < len(tests) and self.total(tests[: end + 1]) <= budget:
+            end += 1
+        return tests[:end], bool(chosen) and place == places[0]
+
+    def total(self, tests: Sequence[str]) -> float:
+        """Seconds that these take."""
+        return sum(self.seconds[test] for test in tests)
