@@ -4,6 +4,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import coverage
@@ -44,7 +45,7 @@ class Recorder:
 
 
 class Record:
-    """The tests of a record, the latest line of each; those that failed are left out."""
+    """The tests of a record, the latest line of each; those that failed or were skipped are left out."""
 
     def __init__(self, path: Path):
         rows = {row["test"]: row for row in map(json.loads, path.read_text().splitlines())}
@@ -67,19 +68,14 @@ class Record:
             budget: seconds that the tests may take together, at least one being chosen.
         """
         lines_of = self.tests_of[file]
-        for place in places:
-            chosen = {test for test, lines in lines_of.items() if not lines.isdisjoint(range(place[0], place[1] + 1))}
-            if chosen:
-                break
-        else:
-            chosen = set(lines_of)
+        at = [{test for test, run in lines_of.items() if not run.isdisjoint(range(a, b + 1))} for a, b in places]
+        chosen = next(filter(None, at), set(lines_of))
         files = {test.partition("::")[0] for test in chosen}
         others = {test for test in self.seconds if test.partition("::")[0] in files} - chosen
         tests = [test for group in (chosen, others) for test in sorted(group, key=self.seconds.__getitem__)]
-        end = 1
-        while end < len(tests) and self.total(tests[: end + 1]) <= budget:
-            end += 1
-        return tests[:end], bool(chosen) and place == places[0]
+        ends = accumulate(self.seconds[test] for test in tests)
+        affordable = [test for test, end in zip(tests, ends, strict=True) if end <= budget]
+        return affordable or tests[:1], bool(at[0])
 
     def total(self, tests: Sequence[str]) -> float:
         """Seconds that these take."""

@@ -262,9 +262,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:
-        for left, operator, right in zip(
-            [node.left, *node.comparators[:-1]], node.ops, node.comparators, strict=True
-        ):
+        for left, operator, right in zip([node.left, *node.comparators[:-1]], node.ops, node.comparators, strict=True):
             self.operator("comparison", left, operator, right)
         self.generic_visit(node)
 

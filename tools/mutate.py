@@ -19,8 +19,9 @@ it is. Programs that a test starts read that file, so their lines count as not t
 
 import json
 import os
+import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -132,12 +133,10 @@ def _try(mutant: Mutant, tests: Record) -> Row:
     else:
         outcome = Outcome(verdict="survived", by="", seconds=0)
     place = f"{mutant.path.relative_to(PACKAGE)}:{mutant.lines[0]}"
-    return Row(
-        key=mutant.key, place=place, kind=mutant.kind, diff=mutant.diff(ROOT), covered=covered, outcome=outcome
-    )
+    return Row(key=mutant.key, place=place, kind=mutant.kind, diff=mutant.diff(ROOT), covered=covered, outcome=outcome)
 
 
-def _table(results: dict[str, Sequence[Row]]) -> str:
+def _table(results: Mapping[str, Sequence[Row]]) -> str:
     lines = ["| package | mutants | killed | survived | not covered | timeout | killed or timeout |", "|---" * 7 + "|"]
     for package, rows in results.items():
         counts = Counter(row.verdict for row in rows)
@@ -148,5 +147,6 @@ def _table(results: dict[str, Sequence[Row]]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for work in the background
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(FOLDER / "hypothesis")}
     app()

@@ -13,6 +13,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -23,7 +24,10 @@ HEAVY = (
     *("torch", "torchvision", "timm", "sklearn.datasets", "matplotlib.pyplot", "onnxruntime", "onnx", "nir", "h5py"),
     *("cyclopts", "rich.progress", "rich.markdown", "huggingface_hub", "hypothesis", "torch.utils.tensorboard"),
 )
-QUIET = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore:Module already imported")
+QUIET = (
+    *("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-W", "ignore:Module already imported"),  # so pytest cannot rewrite its assertions
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +123,7 @@ def try_tests(mutant: Mutant | None, tests: Sequence[str], root: Path, scratch: 
     return Outcome(verdict=verdict, by=failed, seconds=round(time.perf_counter() - start, 1))
 
 
-def _end(child: multiprocessing.process.BaseProcess) -> None:
+def _end(child: BaseProcess) -> None:
     """Kill a child and whatever it started."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid or 0, signal.SIGKILL)
