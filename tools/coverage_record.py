@@ -57,10 +57,11 @@ class Record:
                 self.tests_of[file][test] = set(lines)
 
     def choose(self, file: str, places: Sequence[tuple[int, int]], budget: float) -> tuple[list[str], bool]:
-        """The tests to try on a change, fast ones first, and whether one of them runs it.
+        """The tests to try on a change, and whether one of them runs it.
 
-        What a fixture runs for many tests is recorded with the first of them only: the other tests of a chosen one's
-        file follow. Where no test runs the first place, the next is tried, and at last the whole file.
+        Those of the file's own package come first, and of these the fast ones. What a fixture runs for many tests is
+        recorded with the first of them only: the other tests of a chosen one's file follow. Where no test runs the
+        first place, the next is tried, and at last the whole file.
 
         Args:
             file: that is changed, relative to the root.
@@ -72,7 +73,12 @@ class Record:
         chosen = next(filter(None, at), set(lines_of))
         files = {test.partition("::")[0] for test in chosen}
         others = {test for test in self.seconds if test.partition("::")[0] in files} - chosen
-        tests = [test for group in (chosen, others) for test in sorted(group, key=self.seconds.__getitem__)]
+        own = f"tests/{Path(file).relative_to('src/trevsnn').parts[0]}/"
+
+        def rank(test: str) -> tuple[bool, float]:
+            return not test.startswith(own), self.seconds[test]
+
+        tests = sorted(chosen, key=rank) + sorted(others, key=rank)
         ends = accumulate(self.seconds[test] for test in tests)
         affordable = [test for test, end in zip(tests, ends, strict=True) if end <= budget]
         return affordable or tests[:1], bool(at[0])

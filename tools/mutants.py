@@ -1,7 +1,7 @@
 """Mutants: small changes of a source file, each of which a test ought to notice.
 
 What only people read is left alone: annotations, docstrings, messages (texts with blanks, f-strings, whatever is
-raised), `__repr__`; so are decorators, imports and assertions.
+raised), `__repr__`; so are decorators, imports, assertions, and the `strict` of `zip`, which is an assertion too.
 """
 
 import ast
@@ -289,7 +289,7 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and not (node.args or node.keywords):
             self.replace("call", node, f"({self.text(node.func.value)})")
         for keyword in node.keywords:
-            if keyword.arg is not None:
+            if keyword.arg not in (None, "strict"):
                 self.replace("argument left out", keyword, "**{}")
         if len(node.args) > 1 and name not in UNSWAPPABLE:
             first, second = node.args[:2]
@@ -297,6 +297,10 @@ class _Finder(ast.NodeVisitor):
                 swapped = f"{self.text(second)}, {self.text(first)}"
                 self.add("arguments swapped", self.start(first), self.end(second), swapped)
         self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg != "strict":
+            self.visit(node.value)
 
     def visit_Slice(self, node: ast.Slice) -> None:
         for bound in (node.lower, node.upper):

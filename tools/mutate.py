@@ -36,8 +36,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trevsnn"
 FOLDER = ROOT / "runs" / "mutants"
 RECORD, LOG = FOLDER / "tests.jsonl", FOLDER / "log.jsonl"
-BUDGET = 60.0
-"""Seconds of tests, as recorded, that a mutant may cost."""
 PATIENCE = 60.0
 """Seconds beyond three times the recorded ones after which the tests of a mutant count as hanging."""
 
@@ -79,6 +77,7 @@ def run(
     *packages: Annotated[str, Parameter(help="folders or files of the package: data, training/loop.py, ...")],
     count: Annotated[int, Parameter(help="mutants of each")] = 60,
     seed: Annotated[int, Parameter(help="of the draw")] = 0,
+    budget: Annotated[float, Parameter(help="seconds of tests, as recorded, that a mutant may cost")] = 30,
     retry: Annotated[bool, Parameter(help="try again what survived", negative=())] = False,
 ) -> None:
     """Try mutants of packages, and report."""
@@ -91,7 +90,7 @@ def run(
         for number, mutant in enumerate(mutants, 1):
             row = rows.get(mutant.key)
             if row is None or (retry and row.verdict != "killed"):
-                row = rows[mutant.key] = _try(mutant, tests)
+                row = rows[mutant.key] = _try(mutant, tests, budget)
                 with LOG.open("a") as log:
                     log.write(json.dumps(asdict(row)) + "\n")
                 print(f"{package} {number}/{len(mutants)} {row.place} {row.kind}: {row.verdict}", flush=True)
@@ -119,17 +118,18 @@ def _read_log() -> list[Row]:
 def _check_unchanged(tests: Record) -> None:
     """The fastest tests pass without a mutant, in the surroundings that mutants meet."""
     fastest = sorted(tests.seconds, key=tests.seconds.__getitem__)[:20]
-    outcome = try_tests(None, fastest, ROOT, FOLDER / "scratch", PATIENCE)
+    outcome = try_tests(None, fastest, ROOT, PATIENCE)
     if outcome.verdict != "survived":
-        raise ValueError(f"{outcome.by} fails without a mutant: see {FOLDER / 'scratch' / 'output.txt'}")
+        failed = outcome.by or outcome.verdict
+        raise ValueError(f"{failed} without a mutant: tests must pass before mutants are tried")
 
 
-def _try(mutant: Mutant, tests: Record) -> Row:
+def _try(mutant: Mutant, tests: Record, budget: float) -> Row:
     file = str(mutant.path.relative_to(ROOT))
     places = [mutant.lines] + ([mutant.function] if mutant.function else [])
-    chosen, covered = tests.choose(file, places, BUDGET)
+    chosen, covered = tests.choose(file, places, budget)
     if chosen:
-        outcome = try_tests(mutant, chosen, ROOT, FOLDER / "scratch", PATIENCE + 3 * tests.total(chosen))
+        outcome = try_tests(mutant, chosen, ROOT, PATIENCE + 3 * tests.total(chosen))
     else:
         outcome = Outcome(verdict="survived", by="", seconds=0)
     place = f"{mutant.path.relative_to(PACKAGE)}:{mutant.lines[0]}"
@@ -147,6 +147,10 @@ def _table(results: Mapping[str, Sequence[Row]]) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for work in the background
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # both end the child; a shell ignores Ctrl-C for work in the background
+        signal.signal(number, signal.default_int_handler)
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(FOLDER / "hypothesis")}
     app()

@@ -15,6 +15,7 @@ from importlib.util import spec_from_file_location
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType, ModuleType
 
 import pytest
@@ -95,30 +96,29 @@ def warm_up() -> None:
         raise RuntimeError(f"{loaded[0]} is imported already: a mutant of it would have no effect")
 
 
-def try_tests(mutant: Mutant | None, tests: Sequence[str], root: Path, scratch: Path, timeout: float) -> Outcome:
+def try_tests(mutant: Mutant | None, tests: Sequence[str], root: Path, timeout: float) -> Outcome:
     """Run tests one after the other until one fails.
 
     Args:
         mutant: what is changed; None for nothing, which every test ought to pass.
         tests: their names (pytest's node ids, relative to `root`).
         root: of the repository.
-        scratch: a folder for the tests' files and for `output.txt`.
         timeout: seconds after which the child is killed, with its children.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(mutant, tests, root, scratch, sender))
     start = time.perf_counter()
-    child.start()
-    sender.close()
-    try:
-        ended = receiver.poll(timeout)
-        failed = receiver.recv() if ended else ""
-    except EOFError:
-        ended, failed = True, "the interpreter crashed"
-    finally:
-        _end(child)
+    with TemporaryDirectory(prefix="mutant-", ignore_cleanup_errors=True) as scratch:
+        child = context.Process(target=_child, args=(mutant, tests, root, scratch, sender))
+        child.start()
+        sender.close()
+        try:
+            ended = receiver.poll(timeout)
+            failed = receiver.recv() if ended else ""
+        except EOFError:
+            ended, failed = True, "the interpreter crashed"
+        finally:
+            _end(child)
     verdict = ("killed" if failed else "survived") if ended else "timeout"
     return Outcome(verdict=verdict, by=failed, seconds=round(time.perf_counter() - start, 1))
 
@@ -130,19 +130,20 @@ def _end(child: BaseProcess) -> None:
     child.join()
 
 
-def _child(mutant: Mutant | None, tests: Sequence[str], root: Path, scratch: Path, sender: Connection) -> None:
+def _child(mutant: Mutant | None, tests: Sequence[str], root: Path, scratch: str, sender: Connection) -> None:
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(root)
-    output = os.open(scratch / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     source = root / "src"
     sys.path.insert(0, str(source))
     if mutant is not None:
         sys.meta_path.insert(0, _Finder(source, mutant))
     selection = _Selection(tests)
     files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
-    code = pytest.main([*QUIET, f"--basetemp={scratch / 'tmp'}", *files], plugins=[selection])
+    code = pytest.main([*QUIET, f"--basetemp={scratch}", *files], plugins=[selection])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not selection.failed:
         selection.failed = f"pytest ended with {code!r}"
     sender.send(selection.failed)
