@@ -150,7 +150,7 @@ if __name__ == "__main__":
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
-    ):  # both end the child; a shell ignores Ctrl-C for work in the background
+    ):  # both end the child; for work in the background, a shell ignores the first
         signal.signal(number, signal.default_int_handler)
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(FOLDER / "hypothesis")}
     app()
