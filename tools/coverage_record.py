@@ -56,21 +56,23 @@ class Record:
             for file, lines in rows[test]["lines"].items():
                 self.tests_of[file][test] = set(lines)
 
-    def choose(self, file: str, places: Sequence[tuple[int, int]], budget: float) -> tuple[list[str], bool]:
+    def choose(
+        self, file: str, lines: tuple[int, int], function: tuple[int, int] | None, budget: float
+    ) -> tuple[list[str], bool]:
         """The tests to try on a change, and whether one of them runs it.
 
-        Those of the file's own package come first, and of these the fast ones. What a fixture runs for many tests is
-        recorded with the first of them only: the other tests of a chosen one's file follow. Where no test runs the
-        first place, the next is tried, and at last the whole file.
+        They are those that run its lines; where there are none, those of its function, or else of its file, as for what
+        is outside functions. Tests of the file's own package come first, and of these the fast ones. What a fixture
+        runs for many tests is recorded with the first of them only: the other tests of a chosen one's file follow.
 
         Args:
             file: that is changed, relative to the root.
-            places: first and last lines, from the change itself outwards.
+            lines: first and last of the change.
+            function: first and last line of the function around it; None outside functions.
             budget: seconds that the tests may take together, at least one being chosen.
         """
-        lines_of = self.tests_of[file]
-        at = [{test for test, run in lines_of.items() if not run.isdisjoint(range(a, b + 1))} for a, b in places]
-        chosen = next(filter(None, at), set(lines_of))
+        running = self._running(file, lines)
+        chosen = running or (function and self._running(file, function)) or set(self.tests_of[file])
         files = {test.partition("::")[0] for test in chosen}
         others = {test for test in self.seconds if test.partition("::")[0] in files} - chosen
         own = f"tests/{Path(file).relative_to('src/trevsnn').parts[0]}/"
@@ -81,7 +83,11 @@ class Record:
         tests = sorted(chosen, key=rank) + sorted(others, key=rank)
         ends = accumulate(self.seconds[test] for test in tests)
         affordable = [test for test, end in zip(tests, ends, strict=True) if end <= budget]
-        return affordable or tests[:1], bool(at[0])
+        return affordable or tests[:1], bool(running or (function is None and chosen))
+
+    def _running(self, file: str, lines: tuple[int, int]) -> set[str]:
+        wanted = range(lines[0], lines[1] + 1)
+        return {test for test, run in self.tests_of[file].items() if not run.isdisjoint(wanted)}
 
     def total(self, tests: Sequence[str]) -> float:
         """Seconds that these take."""

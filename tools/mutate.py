@@ -126,8 +126,7 @@ def _check_unchanged(tests: Record) -> None:
 
 def _try(mutant: Mutant, tests: Record, budget: float) -> Row:
     file = str(mutant.path.relative_to(ROOT))
-    places = [mutant.lines] + ([mutant.function] if mutant.function else [])
-    chosen, covered = tests.choose(file, places, budget)
+    chosen, covered = tests.choose(file, mutant.lines, mutant.function, budget)
     if chosen:
         outcome = try_tests(mutant, chosen, ROOT, PATIENCE + 3 * tests.total(chosen))
     else:
