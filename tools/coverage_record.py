@@ -61,9 +61,10 @@ class Record:
     ) -> tuple[list[str], bool]:
         """The tests to try on a change, and whether one of them runs it.
 
-        They are those that run its lines; where there are none, those of its function, or else of its file, as for what
-        is outside functions. Tests of the file's own package come first, and of these the fast ones. What a fixture
-        runs for many tests is recorded with the first of them only: the other tests of a chosen one's file follow.
+        They are those that run its lines; where there are none, those of its function, of its file (as for what is
+        outside functions) or of its package. Tests of the file's own package come first, and of these the fast ones.
+        What a fixture runs for many tests is recorded with the first of them only: the other tests of a chosen one's
+        file follow.
 
         Args:
             file: that is changed, relative to the root.
@@ -71,14 +72,15 @@ class Record:
             function: first and last line of the function around it; None outside functions.
             budget: seconds that the tests may take together, at least one being chosen.
         """
+        folder = f"tests/{Path(file).relative_to('src/trevsnn').parts[0]}/"
+        ours = {test for test in self.seconds if test.startswith(folder)}
         running = self._running(file, lines)
-        chosen = running or (function and self._running(file, function)) or set(self.tests_of[file])
+        chosen = running or (function and self._running(file, function)) or set(self.tests_of[file] or ours)
         files = {test.partition("::")[0] for test in chosen}
         others = {test for test in self.seconds if test.partition("::")[0] in files} - chosen
-        own = f"tests/{Path(file).relative_to('src/trevsnn').parts[0]}/"
 
         def rank(test: str) -> tuple[bool, float]:
-            return not test.startswith(own), self.seconds[test]
+            return test not in ours, self.seconds[test]
 
         tests = sorted(chosen, key=rank) + sorted(others, key=rank)
         ends = accumulate(self.seconds[test] for test in tests)

@@ -311,4 +311,8 @@ def test_modules_of_other_kinds_are_untouched_by_memory(build):
 def test_small_maps_are_not_sliced(build):
     """A slice has at least MIN_SLICE values of the map: here 4 samples of 16384."""
     cell = build(slices=16).grid.cells[0][0]
-    assert [cell(torch.zeros(n, 8, *size)).size for n, size in ((32, (32, 64)), (96, (32, 64)), (1, (8, 8)))] == [4, 6, 128]
+    assert [cell(torch.zeros(n, 8, *size)).size for n, size in ((32, (32, 64)), (96, (32, 64)), (1, (8, 8)))] == [
+        4,
+        6,
+        128,
+    ]
