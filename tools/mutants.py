@@ -39,8 +39,8 @@ OPERATORS = {
 CALLS = {"min": "max", "max": "min", "any": "all", "all": "any", "sorted": "list"}
 METHODS = {"absolute", "clone", "contiguous", "copy", "detach", "expanduser", "lower", "resolve", "strip", "upper"}
 """Calls without arguments that are left out."""
-UNSWAPPABLE = {"getattr", "hasattr", "isinstance", "issubclass", "setattr", "super"}
-"""Functions whose arguments, exchanged, fail at once."""
+UNSWAPPABLE = {"getattr", "hasattr", "isinstance", "issubclass", "max", "min", "setattr", "super"}
+"""Functions whose arguments, exchanged, fail at once or come to the same."""
 UNREAD = {"__repr__", "__str__", "extra_repr"}
 
 
