@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -50,6 +50,12 @@ class Record:
     def __init__(self, path: Path):
         rows = {row["test"]: row for row in map(json.loads, path.read_text().splitlines())}
         self.seconds = {test: row["seconds"] for test, row in rows.items() if row["passed"]}
+        counts: Counter[str] = Counter()
+        self.turns: dict[str, float] = {}
+        """The place of every test among those of its file, the fastest first."""
+        for test in sorted(self.seconds, key=self.seconds.__getitem__):
+            self.turns[test] = counts[_file(test)]
+            counts[_file(test)] += 1
         self.tests_of: dict[str, dict[str, set[int]]] = defaultdict(dict)
         """Of a file: its tests, and the lines that each runs."""
         for test in self.seconds:
@@ -62,9 +68,9 @@ class Record:
         """The tests to try on a change, and whether one of them runs it.
 
         They are those that run its lines; where there are none, those of its function, of its file (as for what is
-        outside functions) or of its package. Tests of the file's own package come first, and of these the fast ones.
-        What a fixture runs for many tests is recorded with the first of them only: the other tests of a chosen one's
-        file follow.
+        outside functions) or of its package. Of these a test of every file is chosen, then a second, as long as the
+        budget lasts, those of the file's own package before others. What a fixture runs for many tests is recorded with
+        the first of them only, so what is left of the budget goes to other tests of the same files.
 
         Args:
             file: that is changed, relative to the root.
@@ -76,16 +82,17 @@ class Record:
         ours = {test for test in self.seconds if test.startswith(folder)}
         running = self._running(file, lines)
         chosen = running or (function and self._running(file, function)) or set(self.tests_of[file] or ours)
-        files = {test.partition("::")[0] for test in chosen}
-        others = {test for test in self.seconds if test.partition("::")[0] in files} - chosen
+        files = {_file(test) for test in chosen}
+        tests = chosen | {test for test in self.seconds if _file(test) in files}
 
-        def rank(test: str) -> tuple[bool, float]:
-            return test not in ours, self.seconds[test]
+        def rank(test: str, measure: Mapping[str, float]) -> tuple[bool, bool, float]:
+            return test not in chosen, test not in ours, measure[test]
 
-        tests = sorted(chosen, key=rank) + sorted(others, key=rank)
-        ends = accumulate(self.seconds[test] for test in tests)
-        affordable = [test for test, end in zip(tests, ends, strict=True) if end <= budget]
-        return affordable or tests[:1], bool(running or (function is None and chosen))
+        in_turn = sorted(tests, key=lambda test: rank(test, self.turns))
+        ends = accumulate(self.seconds[test] for test in in_turn)
+        affordable = [test for test, end in zip(in_turn, ends, strict=True) if end <= budget] or in_turn[:1]
+        covered = bool(running or (function is None and chosen))
+        return sorted(affordable, key=lambda test: rank(test, self.seconds)), covered
 
     def _running(self, file: str, lines: tuple[int, int]) -> set[str]:
         wanted = range(lines[0], lines[1] + 1)
@@ -94,3 +101,7 @@ class Record:
     def total(self, tests: Sequence[str]) -> float:
         """Seconds that these take."""
         return sum(self.seconds[test] for test in tests)
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]

@@ -210,3 +210,14 @@ def test_missing_file_is_named(tmp_path):
 def test_paths_do_not_depend_on_the_folder_that_a_run_is_continued_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert TrainConfig(data="pictures").data == tmp_path / "pictures"
+
+
+def test_every_choice_can_be_made():
+    for name, choices in {
+        "optimizer": ("adamw", "lamb"),
+        "device": ("auto", "cpu", "cuda"),
+        "precision": ("fp32", "bf16", "fp16"),
+        "loss": ("intermediate", "tet"),
+        "split_by": ("number", "time"),
+    }.items():
+        assert [getattr(TrainConfig(**{name: choice}), name) for choice in choices] == list(choices)
