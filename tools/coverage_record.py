@@ -36,7 +36,7 @@ class Recorder:
         files = {file: data.lines(file) for file in sorted(data.measured_files())}
         lines = {str(Path(file).relative_to(self.root)): sorted(numbers) for file, numbers in files.items() if numbers}
         row = {"test": item.nodeid, "seconds": round(seconds, 3), "passed": self.passed, "lines": lines}
-        with self.record.open("a") as target:
+        with self.record.open("a", encoding="utf-8") as target:
             target.write(json.dumps(row) + "\n")
         return result
 
@@ -48,7 +48,7 @@ class Record:
     """The tests of a record, the latest line of each; those that failed or were skipped are left out."""
 
     def __init__(self, path: Path):
-        rows = {row["test"]: row for row in map(json.loads, path.read_text().splitlines())}
+        rows = {row["test"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
         self.seconds = {test: row["seconds"] for test, row in rows.items() if row["passed"]}
         counts: Counter[str] = Counter()
         self.turns: dict[str, float] = {}

@@ -1,8 +1,8 @@
 """Mutants: small changes of a source file, each of which a test ought to notice.
 
 What only people read is left alone: annotations, docstrings, messages (texts with blanks, f-strings, whatever is
-raised), `__repr__`; so are decorators, imports, and what should never happen: assertions, `strict` of `zip`, methods
-that are not implemented.
+raised), `__repr__`; so are decorators, imports, and what should never happen: assertions and methods that are not
+implemented.
 """
 
 import ast
@@ -41,6 +41,8 @@ METHODS = {"absolute", "clone", "contiguous", "copy", "detach", "expanduser", "l
 """Calls without arguments that are left out."""
 UNSWAPPABLE = {"getattr", "hasattr", "isinstance", "issubclass", "max", "min", "setattr", "super"}
 """Functions whose arguments, exchanged, fail at once or come to the same."""
+UNSEEN = {"encoding", "strict"}
+"""Arguments without which all goes as well: the machine's own encoding is most often UTF-8, and `strict` asserts."""
 UNREAD = {"__repr__", "__str__", "extra_repr"}
 
 
@@ -291,7 +293,7 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and not (node.args or node.keywords):
             self.replace("call", node, f"({self.text(node.func.value)})")
         for keyword in node.keywords:
-            if keyword.arg not in (None, "strict"):
+            if keyword.arg not in (None, *UNSEEN):
                 self.replace("argument left out", keyword, "**{}")
         if len(node.args) > 1 and name not in UNSWAPPABLE:
             first, second = node.args[:2]
@@ -301,7 +303,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        if node.arg != "strict":
+        if node.arg not in UNSEEN:
             self.visit(node.value)
 
     def visit_Slice(self, node: ast.Slice) -> None:

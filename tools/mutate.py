@@ -91,7 +91,7 @@ def run(
             row = rows.get(mutant.key)
             if row is None or (retry and row.verdict != "killed"):
                 row = rows[mutant.key] = _try(mutant, tests, budget)
-                with LOG.open("a") as log:
+                with LOG.open("a", encoding="utf-8") as log:
                     log.write(json.dumps(asdict(row)) + "\n")
                 print(f"{package} {number}/{len(mutants)} {row.place} {row.kind}: {row.verdict}", flush=True)
     results = {package: [rows[mutant.key] for mutant in mutants] for package, mutants in drawn.items()}
@@ -111,7 +111,7 @@ def _files(package: str) -> list[Path]:
 def _read_log() -> list[Row]:
     if not LOG.exists():
         return []
-    read = map(json.loads, LOG.read_text().splitlines())
+    read = map(json.loads, LOG.read_text(encoding="utf-8").splitlines())
     return [Row(**values | {"outcome": Outcome(**values["outcome"])}) for values in read]
 
 

@@ -134,7 +134,7 @@ def _child(mutant: Mutant | None, tests: Sequence[str], root: Path, scratch: str
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(root)
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     source = root / "src"
