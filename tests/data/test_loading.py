@@ -145,8 +145,11 @@ def test_bad_images_stop_or_are_listed_once(tmp_path):
     others.report(["image 4: bad", "image 5: bad"])
     assert file.read_text() == "image 3: bad\nimage 4: bad\nimage 5: bad\n"
     assert bad.count() == others.count() == 3
-    with pytest.raises(BadImageError, match="150 images in one batch cannot be read, the first: image 0"):
-        bad.report([f"image {i}" for i in range(150)])
+    for count in (MOST_BAD, 150):
+        with pytest.raises(BadImageError, match=f"{count} images in one batch cannot be read, the first: image 0"):
+            bad.report([f"image {i}" for i in range(count)])
+    bad.report([f"image {i}" for i in range(MOST_BAD - 1)])
+    assert bad.count() == 3 + MOST_BAD - 1
 
 
 @pytest.mark.parametrize(("skip_bad", "tried"), [(True, MOST_BAD), (False, 1)])

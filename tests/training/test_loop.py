@@ -634,3 +634,16 @@ def test_images_without_preprocessing_of_their_own_get_the_networks(few_digits):
         (3, 224, 224), IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD,
     )  # fmt: skip
     assert (large.crop_pct, large.interpolation) == (224 / 232, "bicubic")
+
+
+@pytest.mark.parametrize("part", ["config", "history"])
+def test_a_state_that_lacks_a_part_is_refused(tmp_path, few_digits, finished, quiet, part):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(finished[0].path, run.path)
+    state_file, before = run.saved_states()
+    before.unlink()
+    state = torch.load(state_file)
+    del state[part]
+    torch.save(state, state_file)
+    with pytest.raises(ValueError, match=rf"run' cannot be continued: .*{part}"):
+        train(CONFIG, few_digits, run, resume=True, console=quiet)
