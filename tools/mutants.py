@@ -7,6 +7,7 @@ implemented.
 
 import ast
 import difflib
+import math
 import random
 import zlib
 from collections import defaultdict
@@ -83,7 +84,7 @@ class Mutant:
 
 
 def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:
-    """So many mutants, spread over the files by their size, over kinds evenly, and over lines, one at most on each.
+    """So many mutants or a few more, spread over the files by their size, over kinds evenly, one at most on a line.
 
     Each file has its own sequence of random choices: a longer draw contains a shorter one, file by file.
     """
@@ -91,7 +92,7 @@ def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:
     total = sum(map(len, candidates.values()))
     drawn = []
     for path, found in sorted(candidates.items()):
-        share = max(1, round(count * len(found) / total)) if found else 0
+        share = math.ceil(count * len(found) / total)
         drawn += _choose(found, share, random.Random(f"{seed} {path.name}"))
     return drawn
 
