@@ -67,10 +67,11 @@ class Record:
     ) -> tuple[list[str], bool]:
         """The tests to try on a change, and whether one of them runs it.
 
-        They are those that run its lines; where there are none, those of its function, of its file (as for what is
-        outside functions) or of its package. Of these a test of every file is chosen, then a second, as long as the
-        budget lasts, those of the file's own package before others. What a fixture runs for many tests is recorded with
-        the first of them only, so what is left of the budget goes to other tests of the same files.
+        They are those that run its lines; where there are none, those of its function; else, as outside functions, which
+        are run once by whoever imports the file, those of its file and its package. Of these a test of every file is
+        chosen, then a second, as long as the budget lasts, those of the file's own package before others. What a
+        fixture runs for many tests is recorded with the first of them only, so what is left of the budget goes to other
+        tests of these files.
 
         Args:
             file: that is changed, relative to the root.
@@ -80,8 +81,9 @@ class Record:
         """
         folder = f"tests/{Path(file).relative_to('src/trevsnn').parts[0]}/"
         ours = {test for test in self.seconds if test.startswith(folder)}
-        running = self._running(file, lines)
-        chosen = running or (function and self._running(file, function)) or set(self.tests_of[file] or ours)
+        anywhere = self.tests_of[file].keys() | ours
+        running = self._running(file, lines) if function else anywhere
+        chosen = running or (function and self._running(file, function)) or anywhere
         files = {_file(test) for test in chosen}
         tests = chosen | {test for test in self.seconds if _file(test) in files}
 
@@ -91,8 +93,7 @@ class Record:
         in_turn = sorted(tests, key=lambda test: rank(test, self.turns))
         ends = accumulate(self.seconds[test] for test in in_turn)
         affordable = [test for test, end in zip(in_turn, ends, strict=True) if end <= budget] or in_turn[:1]
-        covered = bool(running or (function is None and chosen))
-        return sorted(affordable, key=lambda test: rank(test, self.seconds)), covered
+        return sorted(affordable, key=lambda test: rank(test, self.seconds)), bool(running)
 
     def _running(self, file: str, lines: tuple[int, int]) -> set[str]:
         wanted = range(lines[0], lines[1] + 1)
