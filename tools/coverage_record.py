@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,31 +15,56 @@ import pytest
 class Recorder:
     """A pytest plugin that appends `{"test", "seconds", "passed", "lines": {file: [numbers]}}` per test to a file.
 
-    Lines that run while modules are imported belong to no test, neither do those of other processes.
+    What a fixture runs for several tests counts for each of them. Lines that run while modules are imported belong to
+    no test, neither do those of other processes.
     """
 
     def __init__(self, root: Path, package: Path, record: Path):
         self.root, self.record = root, record
         self.coverage = coverage.Coverage(data_file=None, include=[f"{package}/*"])
         self.coverage.start()
-        self.passed = True
+        self.context, self.passed = "", True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.passed = True
-        self.coverage.switch_context(item.nodeid)
         start = time.perf_counter()
-        result = yield
-        seconds = time.perf_counter() - start
-        self.coverage.switch_context("")
-        data = self.coverage.get_data()
-        data.set_query_context(item.nodeid)
-        files = {file: data.lines(file) for file in sorted(data.measured_files())}
-        lines = {str(Path(file).relative_to(self.root)): sorted(numbers) for file, numbers in files.items() if numbers}
-        row = {"test": item.nodeid, "seconds": round(seconds, 3), "passed": self.passed, "lines": lines}
+        with self._context(item.nodeid):
+            result = yield
+        row = {
+            "test": item.nodeid,
+            "seconds": round(time.perf_counter() - start, 3),
+            "passed": self.passed,
+            "lines": self._lines([item.nodeid, *_shared_fixtures(item)]),
+        }
         with self.record.open("a", encoding="utf-8") as target:
             target.write(json.dumps(row) + "\n")
         return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef) -> Iterator[None]:
+        with nullcontext() if fixturedef.scope == "function" else self._context(_name(fixturedef)):
+            return (yield)
+
+    @contextmanager
+    def _context(self, name: str) -> Iterator[None]:
+        """Lines run within the block are those of this test or fixture."""
+        before, self.context = self.context, name
+        self.coverage.switch_context(name)
+        try:
+            yield
+        finally:
+            self.context = before
+            self.coverage.switch_context(before)
+
+    def _lines(self, contexts: Sequence[str]) -> dict[str, list[int]]:
+        data = self.coverage.get_data()
+        found: dict[str, set[int]] = defaultdict(set)
+        for context in contexts:
+            data.set_query_context(context)
+            for file in data.measured_files():
+                found[str(Path(file).relative_to(self.root))].update(data.lines(file) or ())
+        return {file: sorted(lines) for file, lines in sorted(found.items()) if lines}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.passed &= report.passed
@@ -51,11 +77,11 @@ class Record:
         rows = {row["test"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
         self.seconds = {test: row["seconds"] for test, row in rows.items() if row["passed"]}
         counts: Counter[str] = Counter()
-        self.turns: dict[str, float] = {}
-        """The place of every test among those of its file, the fastest first."""
+        self.costs: dict[str, float] = {}
+        """Seconds of every test, those of the second fastest of its file twice, of the third three times, ..."""
         for test in sorted(self.seconds, key=self.seconds.__getitem__):
-            self.turns[test] = counts[_file(test)]
             counts[_file(test)] += 1
+            self.costs[test] = self.seconds[test] * counts[_file(test)]
         self.tests_of: dict[str, dict[str, set[int]]] = defaultdict(dict)
         """Of a file: its tests, and the lines that each runs."""
         for test in self.seconds:
@@ -67,11 +93,10 @@ class Record:
     ) -> tuple[list[str], bool]:
         """The tests to try on a change, and whether one of them runs it.
 
-        They are those that run its lines; where there are none, those of its function; else, as outside functions, which
-        are run once by whoever imports the file, those of its file and its package. Of these a test of every file is
-        chosen, then a second, as long as the budget lasts, those of the file's own package before others. What a
-        fixture runs for many tests is recorded with the first of them only, so what is left of the budget goes to other
-        tests of these files.
+        They are those that run its lines; where there are none, those of its function; else, as outside functions,
+        which are run for all by whoever imports the file first, those of its file and its package. As the budget
+        allows, the file's own package comes first, and what is fast, and different files rather than many tests of one.
+        What is left of it goes to other tests of these files, which may share what a cached function made.
 
         Args:
             file: that is changed, relative to the root.
@@ -90,9 +115,9 @@ class Record:
         def rank(test: str, measure: Mapping[str, float]) -> tuple[bool, bool, float]:
             return test not in chosen, test not in ours, measure[test]
 
-        in_turn = sorted(tests, key=lambda test: rank(test, self.turns))
-        ends = accumulate(self.seconds[test] for test in in_turn)
-        affordable = [test for test, end in zip(in_turn, ends, strict=True) if end <= budget] or in_turn[:1]
+        by_cost = sorted(tests, key=lambda test: rank(test, self.costs))
+        ends = accumulate(self.seconds[test] for test in by_cost)
+        affordable = [test for test, end in zip(by_cost, ends, strict=True) if end <= budget] or by_cost[:1]
         return sorted(affordable, key=lambda test: rank(test, self.seconds)), bool(running)
 
     def _running(self, file: str, lines: tuple[int, int]) -> set[str]:
@@ -102,6 +127,17 @@ class Record:
     def total(self, tests: Sequence[str]) -> float:
         """Seconds that these take."""
         return sum(self.seconds[test] for test in tests)
+
+
+def _name(fixture: pytest.FixtureDef) -> str:
+    return f"{fixture.baseid} {fixture.argname}"
+
+
+def _shared_fixtures(item: pytest.Item) -> Iterator[str]:
+    """Names of the fixtures of a test that others may use too."""
+    info = getattr(item, "_fixtureinfo", None)
+    for fixtures in info.name2fixturedefs.values() if info else ():
+        yield from (_name(fixture) for fixture in fixtures if fixture.scope != "function")
 
 
 def _file(test: str) -> str:
