@@ -4,17 +4,20 @@
 
 draws mutants of each package (mutants.py says of what kinds), runs the tests that execute the changed lines, and prints
 how many a test noticed, and those that none did, as diffs: each is a missing test, dead code, or changes nothing that
-anyone could see. The log is runs/mutants/log.jsonl; the same command goes on where it was interrupted, and `--retry`
-tries again what survived.
+anyone could see. The log is runs/mutants/log.jsonl; the same command goes on where it was interrupted. What survived is
+tried again, after a test was written or with more time for tests, by
+
+    .venv/bin/python tools/mutate.py run training data --retry --budget 60
 
 Which test runs which lines is recorded first, in runs/mutants/tests.jsonl, by a run of the tests that are not marked
-slow (ten minutes). Record again when the code has changed, or only the test files that did:
+slow (a quarter of an hour). Record again when the code has changed, or only the test files that did:
 
     .venv/bin/python tools/mutate.py record tests/data/test_digits.py
 
 Why not mutmut or cosmic-ray: both start Python anew for every mutant, and importing PyTorch takes longer than the tests
 of a line do. Here every mutant is a forked child of a process with the packages imported, and the file on disk stays as
-it is. Programs that a test starts read that file, so their lines count as not tested; slow tests are left out.
+it is. Programs that a test starts read that file, so their lines count as not tested; slow tests are left out. A mutant
+takes two seconds, one that survives as long as its tests.
 """
 
 import json
@@ -65,11 +68,16 @@ class Row:
 def record(*paths: Annotated[str, Parameter(help="test files or folders; none for all")]) -> int:
     """Record which test runs which lines."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if not paths:
-        RECORD.unlink(missing_ok=True)
     os.chdir(ROOT)
-    plugin = Recorder(ROOT, PACKAGE, RECORD)
-    return pytest.main(["-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", *paths], plugins=[plugin])
+    file = RECORD if paths else RECORD.with_suffix(".part")  # until it is whole
+    if not paths:
+        file.unlink(missing_ok=True)
+    plugin = Recorder(ROOT, PACKAGE, file)
+    code = pytest.main(["-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", *paths], plugins=[plugin])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return int(code)
+    file.replace(RECORD)
+    return 0
 
 
 @app.command
@@ -146,10 +154,7 @@ def _table(results: Mapping[str, Sequence[Row]]) -> str:
 
 
 if __name__ == "__main__":
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # both end the child; for work in the background, a shell ignores the first
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for work in the background
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(FOLDER / "hypothesis")}
     app()

@@ -127,6 +127,7 @@ def _end(child: BaseProcess) -> None:
     """Kill a child and whatever it started."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid or 0, signal.SIGKILL)
+    child.kill()
     child.join()
 
 
