@@ -1,7 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format memory benchmark results
+PACKAGES := training data models deployment
+COUNT := 60
+SEED := 0
+
+.PHONY: demo test lint format memory benchmark results mutants
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
 	$(BIN)/trevsnn train digits --output runs/demo --overwrite
 
@@ -33,6 +37,13 @@ results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (long)
 	$(BIN)/trevsnn ablate digits --vary model=trevsnn_digits,ms_resnet_digits --output runs/accuracy-digits
 	$(BIN)/trevsnn ablate events --dataset digits --vary model=trevsnn_dvs --output runs/accuracy-events
 	$(BIN)/trevsnn ablate events --dataset digits --recipe event_digits_bptt --vary model=ms_resnet_dvs --output runs/accuracy-events-bptt
+
+mutants: $(BIN)/.developer runs/mutants/tests.jsonl  ## would a test notice? small changes of PACKAGES, COUNT of each
+	$(BIN)/python tools/mutate.py run $(PACKAGES) --count $(COUNT) --seed $(SEED)
+
+runs/mutants/tests.jsonl:
+	$(BIN)/pip install --quiet --group mutation
+	$(BIN)/python tools/mutate.py record
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trevsnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

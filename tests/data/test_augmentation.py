@@ -122,6 +122,7 @@ def test_mixed_targets_are_shares(option, count):
         {"zoom": 1.0},
         {"shear": 90},
         {"auto_augment": "rnd-m9"},
+        {"auto_augment": "augmix-a0"},
         {"auto_augment": 3},
         {"color_jitter": -1},
         {"random_erasing": float("nan")},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from trevsnn import list_models
 from trevsnn.data import load_dataset
 
 
@@ -33,6 +34,8 @@ def test_files_of_the_authors_are_read(tmp_path, monkeypatch, name, reader):
     assert dataset.test.labels.tolist() == [0, 1, 2, 9]
     picture = np.array(dataset.test.open(1, 3))
     assert np.array_equal(picture.transpose(2, 0, 1).ravel(), pixels[1])
+    assert dataset.model in list_models()
+    assert dataset.preprocessing.input_size == (3, 32, 32)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -162,7 +162,11 @@ def test_names_of_the_classes_of_shards(shards):
 def test_classes_of_shards_as_words_or_json(tmp_path):
     picture = io.BytesIO()
     Image.new("L", (6, 5)).save(picture, format="JPEG")
-    for name, contents in {"words": [b"dog", b"cat"], "json": [{"label": 1}, {"label": 0, "w": 3}]}.items():
+    for name, contents in {
+        "words": [b"dog", b"cat"],
+        "words and numbers": [b"dog", b"7"],
+        "json": [{"label": 1}, {"label": 0, "w": 3}],
+    }.items():
         (tmp_path / name).mkdir()
         with tarfile.open(tmp_path / name / "a.tar", "w") as tar:
             for i, content in enumerate(contents):
@@ -173,7 +177,9 @@ def test_classes_of_shards_as_words_or_json(tmp_path):
                     add(tar, f"{i}.json", json.dumps(content).encode())
         dataset = load_dataset("webdataset", tmp_path / name)
         assert dataset.test.labels.tolist() == [1, 0]
-        assert dataset.class_names == (("cat", "dog") if name == "words" else ("0", "1"))
+        names = {"words": ("cat", "dog"), "words and numbers": ("7", "dog"), "json": ("0", "1")}
+        assert dataset.class_names == names[name]
+        assert not dataset.in_memory, "files are read by other processes"
 
 
 def test_shards_that_do_not_fit_are_named(shards, tmp_path):

@@ -1,3 +1,4 @@
+import multiprocessing
 from itertools import chain
 
 import numpy as np
@@ -31,6 +32,15 @@ class Damaged(PixelSamples):
     def open(self, index, channels):
         if index in self.bad:
             raise BadImageError(f"image {index}: cannot\nbe read")
+        return super().open(index, channels)
+
+
+class Elsewhere(PixelSamples):
+    """Digits that the main process cannot open."""
+
+    def open(self, index, channels):
+        if multiprocessing.parent_process() is None:
+            raise BadImageError(f"image {index} is opened in the main process")
         return super().open(index, channels)
 
 
@@ -145,8 +155,11 @@ def test_bad_images_stop_or_are_listed_once(tmp_path):
     others.report(["image 4: bad", "image 5: bad"])
     assert file.read_text() == "image 3: bad\nimage 4: bad\nimage 5: bad\n"
     assert bad.count() == others.count() == 3
-    with pytest.raises(BadImageError, match="150 images in one batch cannot be read, the first: image 0"):
-        bad.report([f"image {i}" for i in range(150)])
+    for count in (MOST_BAD, 150):
+        with pytest.raises(BadImageError, match=f"{count} images in one batch cannot be read, the first: image 0"):
+            bad.report([f"image {i}" for i in range(count)])
+    bad.report([f"image {i}" for i in range(MOST_BAD - 1)])
+    assert bad.count() == 3 + MOST_BAD - 1
 
 
 @pytest.mark.parametrize(("skip_bad", "tried"), [(True, MOST_BAD), (False, 1)])
@@ -182,3 +195,10 @@ def test_workers_by_default(monkeypatch):
 def test_a_colour_network_gets_three_channels():
     picture = Image.fromarray(np.zeros((8, 8), np.uint8))
     assert PixelSamples(np.array(picture)[None], np.zeros(1, int)).open(0, 3).mode == "RGB"
+
+
+def test_images_are_opened_in_workers(samples):
+    elsewhere = Elsewhere(samples.pixels, samples.labels)
+    assert equal(evaluation_batches(elsewhere, GREY, workers=1), evaluation_batches(samples, GREY))
+    (batch,) = evaluation_batches(elsewhere, GREY)
+    assert len(batch.bad) == len(samples), "without workers it is the main process that opens them"

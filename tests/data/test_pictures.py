@@ -81,3 +81,15 @@ def test_what_is_no_image_is_named(tmp_path):
         open_picture(tmp_path / "cut.png", 3)
     with pytest.raises(BadImageError, match="'shard: x' is not an image"):
         open_picture(b"text", 3, "shard: x")
+
+
+def test_deep_greys_keep_their_proportions(tmp_path):
+    """16 bits of their whole range, 32 bits and floating-point numbers of the brightest pixel."""
+    greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(greys.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    Image.fromarray(greys.astype(np.int32) * 1000).save(tmp_path / "32.tif")
+    Image.fromarray(greys.astype(np.float32) / 100).save(tmp_path / "float.tif")
+    for name in ("16.png", "32.tif", "float.tif"):
+        np.testing.assert_array_equal(np.asarray(open_picture(tmp_path / name, 1)), greys)
+    Image.fromarray(np.full((2, 2), 0.5, np.float32)).save(tmp_path / "dark.tif")
+    assert np.asarray(open_picture(tmp_path / "dark.tif", 1)).tolist() == [[128, 128]] * 2, "at most 1 is white"

@@ -118,3 +118,15 @@ def test_calibration_without_images(build, tmp_path):
     with pytest.raises(ValueError, match=r"spike_op='hard-sigmoid' is for float32"):
         export_onnx(build(), tmp_path / "x.onnx", (32, 32), calibration=[], spike_op="hard-sigmoid")
     assert not any(tmp_path.iterdir())
+
+
+def test_scales_belong_to_the_output_channels(exported):
+    """ONNX Runtime takes the axis of a convolution's weight for granted; other runtimes read it."""
+    _, _, graph, _, _ = exported
+    stored, channels = constants(graph), 0
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and stored[node.input[1]].ndim:
+            assert {a.name: a.i for a in node.attribute} == {"axis": 0}
+            assert len(stored[node.input[1]]) == len(stored[node.input[0]])
+            channels += 1
+    assert channels

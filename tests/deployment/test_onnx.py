@@ -43,7 +43,9 @@ def test_onnx_runtime_has_the_networks_logits_and_spikes(build, inputs, session,
 
 def test_spikes_are_comparisons(build, tmp_path):
     export_onnx(build(), tmp_path / "x.onnx", (32, 32))
-    kinds = {node.op_type for node in onnx.load(tmp_path / "x.onnx").graph.node}
+    file = onnx.load(tmp_path / "x.onnx")
+    assert file.producer_name == "trevsnn"
+    kinds = {node.op_type for node in file.graph.node}
     assert kinds == {"Conv", "Add", "Mul", "Cast", "GreaterOrEqual", "Resize", "GlobalAveragePool", "Flatten"} | {
         "Slice",
         "Pad",

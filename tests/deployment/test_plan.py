@@ -63,3 +63,23 @@ def test_what_cannot_be_planned_is_refused(build):
         plan_network(build(), 32, 32)
     with pytest.raises(ValueError, match="8 x 8 pixels is too small"):
         plan_network(build().fold(), 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [({"timesteps": 2}, (45, 54)), ({"name": "trevsnn_dvs", "timesteps": 2, "two_stream": True}, (32, 33))],
+    ids=str,
+)
+def test_every_operation_has_the_shape_that_it_says(build, inputs, options, size):
+    model, shapes = build(**options), {}
+    plan = plan_network(model.fold(), *size)
+    PlanModule(plan).run(inputs(model, size=size), lambda name, values: shapes.update({name: tuple(values.shape[1:])}))
+    assert shapes == {operation.name: operation.shape for operation in plan.operations}
+
+
+def test_a_convolution_without_bias_is_planned(build, inputs):
+    model = build()
+    folded, x = model.fold(), inputs(model)
+    folded.head[0].bias = None
+    with torch.no_grad():
+        torch.testing.assert_close(PlanModule(plan_network(folded, 32, 32))(x), folded(x))

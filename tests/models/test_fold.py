@@ -38,6 +38,7 @@ def test_nothing_is_left_to_fold(build):
     assert not any(isinstance(m, (ScaledStdConv2d, nn.BatchNorm2d)) for m in folded.modules())
     assert not any(getattr(m, "gamma", None) is not None for m in folded.modules())
     assert not len(folded.aux_heads)
+    assert not folded.config.aux_heads
     tails = [row[0].blocks[1].tail for row in folded.grid.cells]
     assert len({id(tail.pointwise) for tail in tails}) == 1, "what subnetworks share stays shared"
 

@@ -75,3 +75,18 @@ def test_a_network_built_directly_is_saved_too(tmp_path):
     model.save_pretrained(tmp_path / "saved")
     image = torch.randn(1, 3, 32, 32)
     assert torch.equal(TRevSNN.from_pretrained(tmp_path / "saved")(image), model(image))
+
+
+def test_options_of_the_hub_reach_it(tmp_path, monkeypatch):
+    options = {"revision": "v1", "cache_dir": "c", "token": "t", "force_download": True, "local_files_only": True}
+    asked = []
+
+    def download(repo_id, filename, **options):
+        asked.append(options)
+        raise FileNotFoundError("asked")
+
+    monkeypatch.setattr("trevsnn.models.network.hf_hub_download", download)
+    for given in ({}, options):
+        with pytest.raises(FileNotFoundError, match="asked"):
+            TRevSNN.from_pretrained("someone/network", **given)
+    assert asked == [dict.fromkeys(options) | {"force_download": False, "local_files_only": False}, options]

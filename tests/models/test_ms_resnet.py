@@ -293,3 +293,12 @@ def test_the_loss_falls():
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_the_first_stage_of_an_image_is_kept_as_the_memory_setting_says():
+    """Run again unit by unit, kept as bits, or kept whole; the rest is one small stage."""
+    options = {"channels": (12, 2), "blocks": (6, 1), "timesteps": 1}
+    reversible, packed, stored = (
+        step_bytes(build(memory=memory, **options), 4, 32) for memory in ("reversible", "packed", "stored")
+    )
+    assert 1.1 * reversible < packed < stored / 1.5

@@ -306,3 +306,13 @@ def test_modules_of_other_kinds_are_untouched_by_memory(build):
     assert not any(isinstance(m, nn.SyncBatchNorm) for m in build().modules())
     with pytest.raises(ValueError, match="SyncBatchNorm"):
         nn.SyncBatchNorm.convert_sync_batchnorm(build()).set_memory("reversible")
+
+
+def test_small_maps_are_not_sliced(build):
+    """A slice has at least MIN_SLICE values of the map: here 4 samples of 16384."""
+    cell = build(slices=16).grid.cells[0][0]
+    assert [cell(torch.zeros(n, 8, *size)).size for n, size in ((32, (32, 64)), (96, (32, 64)), (1, (8, 8)))] == [
+        4,
+        6,
+        128,
+    ]

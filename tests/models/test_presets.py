@@ -1,12 +1,16 @@
 from dataclasses import replace
+from math import prod
 
 import pytest
 import timm
 import torch
-from timm.data import create_transform, resolve_data_config
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_transform, resolve_data_config
 
 from trevsnn import create_model, list_models
 from trevsnn.models import save_weights
+from trevsnn.models.baselines import spikingjelly_is_installed
+
+NEEDS_SPIKINGJELLY = pytest.mark.skipif(not spikingjelly_is_installed(), reason="SpikingJelly is not installed")
 
 
 def test_names():
@@ -89,3 +93,38 @@ def test_unknown_names_are_answered_with_the_nearest():
 def test_what_timm_offers_and_we_do_not_is_refused():
     with pytest.raises(ValueError, match="features_only is not available"):
         timm.create_model("trevsnn_digits", features_only=True)
+
+
+def test_every_named_network_is_built_for_the_images_of_its_default_configuration():
+    """The entry points themselves, without `timm.create_model`, which fills in their defaults."""
+    images = {
+        "digits": (10, (1, 32, 32), (0.5,), (0.5,), 1.0),
+        "dvs": (10, (2, 128, 128), (0.0, 0.0), (1.0, 1.0), 1.0),
+    }
+    imagenet = 1000, (3, 224, 224), IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    for name in list_models():
+        with torch.device("meta"):
+            model = timm.models.model_entrypoint(name)()
+        cfg, config = resolve_data_config(model=model), model.config
+        crop = 224 / 232 if name.startswith("trevsnn_") else 224 / 256
+        expected = images.get(name.rpartition("_")[2], (*imagenet, crop))
+        assert (config.num_classes, *(cfg[key] for key in ("input_size", "mean", "std", "crop_pct"))) == expected, name
+        assert (config.num_classes, config.in_chans) == (model.default_cfg["num_classes"], cfg["input_size"][0])
+        assert cfg["interpolation"] == "bicubic"
+        if name.startswith("trevsnn_"):
+            side = cfg["input_size"][1] // 4 // prod(config.strides)
+            assert model.default_cfg["pool_size"] == (side, side)
+
+
+@pytest.mark.parametrize("prefix", ["trev_ms_resnet", pytest.param("ms_resnet", marks=NEEDS_SPIKINGJELLY)])
+def test_shapes_of_ms_resnets(prefix):
+    shapes = {
+        "18": ((64, 128, 256, 512), (2, 2, 2, 2), 2, 4, False),
+        "34": ((64, 128, 256, 512), (3, 4, 6, 3), 2, 4, False),
+        "_digits": ((32, 64, 128, 192), (2, 2, 2, 2), 1, 4, False),
+        "_dvs": ((32, 64, 128, 256), (2, 2, 2, 2), 2, 8, True),
+    }
+    for end, shape in shapes.items():
+        with torch.device("meta"):
+            config = create_model(prefix + end).config
+        assert (config.channels, config.blocks, config.stem_stride, config.timesteps, config.frames) == shape

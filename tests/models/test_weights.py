@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from trevsnn import create_model
@@ -97,3 +98,24 @@ def test_bad_files_are_named(saved, tmp_path):
     save_file({"weight": torch.zeros(3)}, foreign, {**metadata, "options": "{"})
     with pytest.raises(ValueError, match="metadata that cannot be read"):
         load_weights(foreign)
+
+
+def test_a_note_in_any_script_comes_back(saved):
+    model, path = saved
+    for note in ("été 猫", 'a\n"b"'):
+        save_weights(model, path, weights_info("trevsnn_digits", model.config, note=note))
+        assert read_weights_info(path).note == note
+
+
+def test_a_disk_that_cannot_be_written_is_the_systems_error_and_an_old_file_stays(saved, monkeypatch):
+    model, path = saved
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("trevsnn.models.weights.save_model", fail)
+    with pytest.raises(OSError, match=r"cannot be written, an old one stays: I/O error: No space left on device"):
+        save_weights(model, path, model.described())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -187,8 +187,9 @@ def test_finished_runs_are_not_trained_again_and_begun_ones_go_on(tmp_path, plan
 
 def test_a_run_that_diverges_is_noted_and_the_others_go_on(tmp_path, planned, few_digits, made_up):
     made_up(base={0: None, 1: [0.5, 0.5]}, **{"fusion-off": {0: [0.5, 0.75], 1: [0.5, 1.0]}})
-    runs = AblationRuns(planned, few_digits, tmp_path, [0, 1])
-    list(runs.train(quiet()))
+    runs, console = AblationRuns(planned, few_digits, tmp_path, [0, 1]), quiet()
+    list(runs.train(console))
+    assert "warning: stopped at epoch 1\n" in console.file.getvalue()
     base, off = table_rows(runs)
     assert base["failures"] == {0: "stopped at epoch 1"}
     assert base["accuracies"] == {0: None, 1: 0.5}

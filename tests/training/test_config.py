@@ -234,3 +234,14 @@ def test_a_file_of_any_system(tmp_path, encoding):
     path.write_bytes("# größer\r\nepochs = \r\n".encode(encoding))
     with pytest.raises(ValueError, match=r"is no TOML file: .*line 2"):
         load_config(path)
+
+
+def test_every_choice_can_be_made():
+    for name, choices in {
+        "optimizer": ("adamw", "lamb"),
+        "device": ("auto", "cpu", "cuda"),
+        "precision": ("fp32", "bf16", "fp16"),
+        "loss": ("intermediate", "tet"),
+        "split_by": ("number", "time"),
+    }.items():
+        assert [getattr(TrainConfig(**{name: choice}), name) for choice in choices] == list(choices)

@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from trevsnn.data import BadImageError, PixelSamples, evaluation_batches
 from trevsnn.models import load_weights
@@ -28,6 +30,7 @@ from trevsnn.training import (
 )
 from trevsnn.training import loop as loop_module
 from trevsnn.training.config import parse_config
+from trevsnn.training.progress import ProgressReporter
 from trevsnn.training.run_state import fitting_batch, with_same_steps
 
 CONFIG = TrainConfig(
@@ -58,10 +61,24 @@ def quiet():
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, few_digits):
+def shown():
+    """What the run of `finished` shows of every step: epoch, loss, images per second, learning rate, memory."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, few_digits, shown):
     run = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
     console = Console(file=io.StringIO(), width=200)
-    row = train(CONFIG, few_digits, run, console=console)
+    show = ProgressReporter.step
+
+    def step(self, *values):
+        shown.append(values)
+        show(self, *values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProgressReporter, "step", step)
+        row = train(CONFIG, few_digits, run, console=console)
     return run, row, console.file.getvalue()
 
 
@@ -686,3 +703,42 @@ def test_a_machine_that_cannot_compile_is_told_so(few_digits, monkeypatch):
     learner = Learner(replace(CONFIG, compile=True), few_digits)
     with pytest.raises(ValueError, match=r"compile=True does not work here: .*no compiler.*; leave it out"):
         learner.step([next(loop_module.training_batches(learner, few_digits))[:2]])
+
+
+def test_the_rate_rises_and_falls_along_the_cosine_of_the_whole_run(finished, shown):
+    """Warm-up takes its epoch's steps; the cosine, which began with the run, ends at min_lr after the last step."""
+    top, low = CONFIG.lr, CONFIG.min_lr
+    cosine = [low + (top - low) * (1 + math.cos(math.pi * step / 9)) / 2 for step in range(10)]
+    warm_up = [CONFIG.warmup_lr + (top - CONFIG.warmup_lr) * step / 3 for step in range(3)]
+    assert [lr for *_, lr, _ in shown] == pytest.approx([*warm_up, *cosine[3:]][1:])
+
+
+def test_the_speed_shown_is_that_of_the_epoch_so_far(finished, shown):
+    _, row, _ = finished
+    assert [epoch for epoch, *_ in shown] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert shown[-1][1:3] == (row["loss"], row["images_per_second"])
+    assert row["images_per_second"] * row["seconds"] == pytest.approx(48)
+
+
+def test_images_without_preprocessing_of_their_own_get_the_networks(few_digits):
+    images = replace(few_digits, preprocessing=None)
+    small = Learner(CONFIG, images).preprocessing
+    assert (small.input_size, small.mean, small.std) == ((3, 32, 32), (0.5,) * 3, (0.5,) * 3)
+    large = Learner(replace(CONFIG, model="trevsnn_tiny", image_size=None), images).preprocessing
+    assert (large.input_size, large.mean, large.std) == (
+        (3, 224, 224), IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD,
+    )  # fmt: skip
+    assert (large.crop_pct, large.interpolation) == (224 / 232, "bicubic")
+
+
+@pytest.mark.parametrize("part", ["config", "history"])
+def test_a_state_that_lacks_a_part_is_refused(tmp_path, few_digits, finished, quiet, part):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(finished[0].path, run.path)
+    state_file, before = run.saved_states()
+    before.unlink()
+    state = torch.load(state_file)
+    del state[part]
+    torch.save(state, state_file)
+    with pytest.raises(ValueError, match=rf"run' cannot be continued: .*{part}"):
+        train(CONFIG, few_digits, run, resume=True, console=quiet)

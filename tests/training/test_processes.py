@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -183,3 +184,23 @@ def test_dry_run_with_more_processes_than_test_batches(tmp_path):
     done = torchrun(2, "train", "digits", *NETWORK.split(), "--dry-run", "--device", "cpu", "--batch-size", 20)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("whole run") == 1
+
+
+def test_torchruns_environment_is_joined_for_the_time_of_the_block(monkeypatch):
+    """A group of one, without a launcher; where each number goes is seen in numbers that are all different."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {
+        "RANK": 0,
+        "WORLD_SIZE": 1,
+        "LOCAL_RANK": 2,
+        "LOCAL_WORLD_SIZE": 3,
+        "MASTER_PORT": port,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with joined("cpu") as processes:
+        assert (processes.rank, processes.world, processes.local_rank, processes.local_world) == (0, 1, 2, 3)
+        assert torch.distributed.is_initialized()
+    assert not torch.distributed.is_initialized()

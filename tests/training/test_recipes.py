@@ -51,8 +51,17 @@ def test_names():
 
 
 def test_what_is_taken_by_default():
-    assert default_recipe("digits") == "digits"
-    assert default_recipe("cifar100") == "cifar10"
-    assert default_recipe("events/cifar10dvs") == "cifar10dvs"
-    assert default_recipe("events/digits") == "event_digits"
-    assert default_recipe("imagefolder") == default_recipe("webdataset") == "finetune"
+    expected = {
+        "digits": "digits",
+        "cifar10": "cifar10",
+        "cifar100": "cifar10",
+        "events/cifar10dvs": "cifar10dvs",
+        "events/digits": "event_digits",
+        "events/dvs128gesture": "dvs128gesture",
+        "events/folder": "dvs128gesture",
+        "events/nmnist": "nmnist",
+        "imagefolder": "finetune",
+        "webdataset": "finetune",
+    }
+    assert {name: default_recipe(name) for name in expected} == expected
+    assert set(expected.values()) <= set(list_recipes())

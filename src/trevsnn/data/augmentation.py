@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import torch
 from cyclopts import Parameter
+from PIL import Image
 from timm.data import Mixup, create_transform
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -21,6 +22,7 @@ from torchvision.transforms import (
 from trevsnn.checks import is_number, require
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.preprocessing import Preprocessing
+from trevsnn.data.seeding import random_state
 
 Interpolation = Literal["random", "bilinear", "bicubic"]
 
@@ -80,7 +82,10 @@ class Augmentation:
             require(self, name, is_number(getattr(self, name)) and getattr(self, name) >= 0, "a finite number from 0")
         require(self, "auto_augment", isinstance(self.auto_augment, str), "the name of a policy, or empty")
         try:
-            self.transform(Preprocessing(input_size=(3, 32, 32)))
+            transform = self.transform(Preprocessing(input_size=(3, 32, 32)))
+            if self.auto_augment:
+                with random_state(0):
+                    transform(Image.new("RGB", (32, 32)))  # some policies fail only when they are applied
         except (AssertionError, ValueError, KeyError, IndexError, NotImplementedError) as error:
             require(self, "auto_augment", False, f"a policy that timm knows ({error})")
 

@@ -201,7 +201,7 @@ class RunFolder:
         """The files of the saved states, the newest first."""
         return sorted(self.checkpoints.glob("step-*.pt"), reverse=True)
 
-    def save_state(self, steps: int, state: dict[str, Any], keep: int = 1) -> None:
+    def save_state(self, steps: int, state: dict[str, Any], keep: int) -> None:
         """Write the training state after some steps, then remove all but the newest few.
 
         Raises:

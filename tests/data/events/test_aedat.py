@@ -112,3 +112,10 @@ def test_atis(tmp_path):
     path.write_bytes(event_atis(3, 5, 1, 10) + b"\1\2")
     with pytest.raises(ValueError, match=r"a\.bin' is cut off: it holds 7 bytes"):
         read_atis(path)
+
+
+def test_aedat_3_whose_first_packet_looks_like_a_header_line(tmp_path):
+    """Kind 35, of none that there is, begins with "#"."""
+    path = tmp_path / "a.aedat"
+    path.write_bytes(HEADER_3 + packet_3([b"\0" * 8], kind=35) + packet_3([event_3(3, 5, 1, 100)]))
+    assert columns(read_aedat(path)) == [[100], [3], [5], [1]]
