@@ -21,8 +21,8 @@ def expected_half():
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "CMYK", "I;16", "F"])
 def test_every_mode_reads_as_grey(tmp_path, mode):
-    deep = Image.fromarray(HALF.astype(np.uint16) * 257)
-    picture = deep if mode == "I;16" else Image.fromarray(HALF).convert(mode)
+    deep = {"I;16": HALF.astype(np.uint16) * 257, "F": HALF.astype(np.float32) / 255}
+    picture = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(HALF).convert(mode)
     path = tmp_path / f"half.{'tif' if mode in ('CMYK', 'F') else 'png'}"
     picture.save(path)
     assert torch.equal(read_image(path), expected_half())
