@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
 from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
@@ -74,7 +74,7 @@ def evaluate_run(
         "images": "images",
         "test_accuracy": "test accuracy",
     }
-    write_json([row], json)
+    write_json(with_data([row], dataset), json)
     show_table([row], columns)
     for message in row["bad_images"]:
         plain_console().print(f"left out: {message}", soft_wrap=True)

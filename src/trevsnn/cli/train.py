@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
+from trevsnn.cli.output import JsonFile, check_json, plain_console, show_data, with_data, write_json
 from trevsnn.cli.settings import dataset_name
 from trevsnn.data import load_dataset
 from trevsnn.training import Forecast, RunFolder, StoppedError, TrainConfig, forecast_run, train
@@ -54,10 +54,12 @@ def train_run(
     name = dataset_name(kind, dataset)
     data = load_dataset(name, settings.data, settings.val_split, settings.sensor_size)
     console = plain_console()
+    if is_first_process():
+        show_data(data)
     if dry_run:
         forecast = forecast_run(settings, data)
         if is_first_process():
-            write_json([asdict(forecast)], json)
+            write_json(with_data([asdict(forecast)], data), json)
             console.print(describe_forecast(forecast, settings), soft_wrap=True)
         return
     run = RunFolder(resume or output or Path("runs") / name.replace("/", "-"))
@@ -70,7 +72,7 @@ def train_run(
         stop.args = (f"continue with: {again}" if run.holds_run() else "",)
         raise
     if is_first_process():
-        write_json([row], json)
+        write_json(with_data([row], data), json)
         console.print(_what_next(run, data.split), soft_wrap=True)
 
 
@@ -87,6 +89,8 @@ def describe_forecast(forecast: Forecast, settings: TrainConfig) -> str:
         f"whole run       {format_time(forecast.seconds)} for {settings.epochs} epochs, "
         f"{format_time(forecast.test_seconds)} of each for the test images",
     ]
+    if forecast.left_over:
+        lines.append(f"note            {forecast.left_over}")
     if forecast.to_convert:
         lines.append(
             f"recordings      {forecast.to_convert:,} are to be converted to frames first, once; loading is faster then"

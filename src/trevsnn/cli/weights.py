@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from trevsnn.cli.output import show_data
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.events.datasets import RECORDING_FOLDER
 from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights
@@ -43,7 +44,7 @@ def load_trained(path: Path, device: torch.device) -> Trained:
 
 
 def load_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
-    """The data set that a network was trained on.
+    """The data set that a network was trained on; prints what was found and what was left out.
 
     Args:
         trained: the network.
@@ -70,6 +71,7 @@ def load_data(trained: Trained, data: Path | None, val_split: float | None) -> L
     if name == RECORDING_FOLDER and isinstance(preprocessing, FramePreprocessing):
         sensor = preprocessing.sensor_size
     dataset = load_dataset(name, config.data, share, sensor)
+    show_data(dataset)
     if trained.info.class_names not in (None, dataset.class_names):
         raise ValueError(
             f"{dataset.name} data has other classes than {str(trained.file)!r} was trained on: "

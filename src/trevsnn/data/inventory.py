@@ -21,6 +21,13 @@ OTHER_KIND, HIDDEN, SYSTEM = "of other kinds", "hidden", "of the system"
 OUTSIDE, BESIDE = "outside class folders", "beside the splits"
 DEAD_LINK, LINK_LOOP, LISTED = "dead links", "link loops", "links to folders that are listed already"
 NO_FILE, UNREADABLE = "neither files nor folders", "folders that cannot be read"
+_OF_ONE = {
+    DEAD_LINK: "dead link",
+    LINK_LOOP: "link loop",
+    LISTED: "link to a folder that is listed already",
+    NO_FILE: "neither file nor folder",
+    UNREADABLE: "folder that cannot be read",
+}
 _BY_EXTENSION = {OTHER_KIND}
 _SELDOM_NAMED = {HIDDEN, OUTSIDE}
 _LONGEST_EXTENSION = 8
@@ -39,7 +46,8 @@ class LeftOut:
 
     def __str__(self) -> str:
         about = [*self.extensions] if self.why in _BY_EXTENSION else () if self.why in _SELDOM_NAMED else self.names
-        return f"{self.count:,} {self.why}" + (f" ({shortened(about)})" if about else "")
+        why = _OF_ONE.get(self.why, self.why) if self.count == 1 else self.why
+        return f"{self.count:,} {why}" + (f" ({shortened(about)})" if about else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +166,7 @@ def _remarks(data: "LabelledData") -> list[str]:
 
 
 def _per_class(samples: "Samples", names: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {"class": name, "samples": count} for name, count in zip(names, _counts(samples, names), strict=True)
-    ]
+    return [{"class": name, "samples": count} for name, count in zip(names, _counts(samples, names), strict=True)]
 
 
 def _counts(samples: "Samples", names: Sequence[str]) -> Iterable[int]:

@@ -131,9 +131,7 @@ class ClassFolders:
         Raises:
             ValueError: for a class without one, or that cannot be read.
         """
-        places = {
-            name: _Place(os.path.join(self.folder, name), name, [], Listing()) for name in classes
-        }
+        places = {name: _Place(os.path.join(self.folder, name), name, [], Listing()) for name in classes}
         self._folders.extend(places.values())
         while self._folders or self._links:  # links last: the class of what lies in real folders is beyond doubt
             place = self._folders.popleft() if self._folders else self._links.popleft()
@@ -157,7 +155,9 @@ class ClassFolders:
             entries = entries_of(place.path)
         except OSError as error:
             if top:
-                raise ValueError(f"class folder {os.fsdecode(place.path)!r} cannot be read: {error.strerror}") from error
+                raise ValueError(
+                    f"class folder {os.fsdecode(place.path)!r} cannot be read: {error.strerror}"
+                ) from error
             place.listing.leave_out(UNREADABLE, self.prefix + place.name + b"/")
             return
         for entry in entries:

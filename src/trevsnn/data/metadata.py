@@ -26,9 +26,9 @@ _TIFF_KEPT = {
 
 
 def turn_of(picture: Image.Image) -> Image.Transpose | None:
-    """What sets an opened picture upright, as its EXIF says; nothing where that cannot be read, or is no orientation."""
+    """What sets an opened picture upright, as its EXIF says; None where that says nothing that can be read."""
     try:
-        return _TURNS.get(picture.getexif().get(_ORIENTATION))
+        return _TURNS.get(picture.getexif()[_ORIENTATION])
     except Exception:  # what stands there instead can fail in any way
         return None
 

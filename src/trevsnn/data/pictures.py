@@ -121,7 +121,7 @@ def _from_deep(picture: Image.Image, background: int) -> Image.Image:
     """
     numbers = np.asarray(picture)
     tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
-    bits, kind = (tuple(tags.get(tag, (default,)))[0] for tag, default in ((_BITS, 16), (_SAMPLE_FORMAT, 1)))
+    bits, kind = (next(iter(tags.get(tag, (default,)))) for tag, default in ((_BITS, 16), (_SAMPLE_FORMAT, 1)))
     if picture.mode == "F":
         white = 1.0
     elif picture.mode.startswith("I;16") or picture.format in ("PNG", "PPM"):

@@ -79,6 +79,8 @@ def train(
                 stack.enter_context(run.locked())
         if not processes.is_first:
             console = Console(quiet=True)
+        if learner.left_over:
+            console.print(learner.left_over, soft_wrap=True)
         if learner.load_report is not None:
             console.print(describe_loaded(learner.load_report), soft_wrap=True)
         dataset = with_frames(dataset, learner.preprocessing, config)
@@ -101,6 +103,7 @@ def _train(state: RunState, resume: bool, console: Console, request: StopRequest
                 )
             if first:
                 folder.tidy(unreadable)
+                folder.write_data(state.dataset)
                 folder.write_metrics(state.history)
         elif first:
             folder.create(config, state.dataset)

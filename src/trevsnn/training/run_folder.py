@@ -1,6 +1,7 @@
 """The folder of a run.
 
     config.toml           the configuration, readable and re-runnable
+    data.json             how many samples of each class there were, and everything that was left out
     checkpoints/          everything that an exact resume needs, after some steps, the last few times
     model.safetensors     the weights after the last whole epoch, with the network's name and options in the metadata
     best.safetensors      the weights after the epoch of the highest accuracy on the test images
@@ -31,7 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trevsnn.data import BadImageError, LabelledData
+from trevsnn.data import BadImageError, LabelledData, list_data
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.files import atomic_path, write_text
@@ -59,6 +60,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config = self.path / "config.toml"
+        self.data = self.path / "data.json"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "model.safetensors"
         self.best = self.path / "best.safetensors"
@@ -105,6 +107,7 @@ class RunFolder:
     def _parts(self) -> list[Path]:
         return [
             self.config,
+            self.data,
             self.checkpoints,
             self.weights,
             self.best,
@@ -149,6 +152,7 @@ class RunFolder:
             else:
                 part.unlink(missing_ok=True)
         write_text(self.config, dump_config(dataset.name, config))
+        self.write_data(dataset)
         self.checkpoints.mkdir()
         self.samples.mkdir()
         test = dataset.test.samples if isinstance(dataset.test, CachedFrames) else dataset.test
@@ -157,6 +161,10 @@ class RunFolder:
             for index in (test.labels == label).nonzero()[0][:1]:
                 with suppress(BadImageError):
                     self._write_sample(dataset.class_names[label], test.open(int(index), 3))
+
+    def write_data(self, dataset: LabelledData) -> None:
+        """Write what was found and what was left out."""
+        write_text(self.data, json.dumps(list_data(dataset), indent=2) + "\n")
 
     def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
         name = class_name.replace("/", "_")
