@@ -54,7 +54,7 @@ def image_folder(root: Path, val_split: float | None = None) -> LabelledData:
         if any(folder.glob("*.tar")):
             raise ValueError(f"data {str(folder)!r} holds tar files: use `webdataset` in place of `imagefolder`")
     names, read, inventory = read_class_folders(root, val_split, PictureFiles, EXTENSIONS)
-    train, test, split = train_and_test(read, val_split)
+    train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name="imagefolder",
         class_names=names,

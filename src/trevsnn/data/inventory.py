@@ -20,9 +20,10 @@ MOST_NAMED = 10_000
 OTHER_KIND, HIDDEN, SYSTEM = "of other kinds", "hidden", "of the system"
 OUTSIDE, BESIDE = "outside class folders", "beside the splits"
 DEAD_LINK, LINK_LOOP, LISTED = "dead links", "link loops", "links to folders that are listed already"
-NO_FILE, UNREADABLE = "neither files nor folders", "folders that cannot be read"
+FOLDERS, NO_FILE, UNREADABLE = "folders", "neither files nor folders", "folders that cannot be read"
 _OF_ONE = {
     DEAD_LINK: "dead link",
+    FOLDERS: "folder",
     LINK_LOOP: "link loop",
     LISTED: "link to a folder that is listed already",
     NO_FILE: "neither file nor folder",
@@ -99,9 +100,9 @@ class Listing:
                 why=why,
                 count=count,
                 names=tuple(sorted(self.names[why])),
-                extensions=dict(self.extensions.most_common()) if why in _BY_EXTENSION else {},
+                extensions=_ordered(self.extensions) if why in _BY_EXTENSION else {},
             )
-            for why, count in self.counts.most_common()
+            for why, count in _ordered(self.counts).items()
         )
 
     def inventory(self, folder: Path) -> Inventory:
@@ -126,8 +127,7 @@ def describe_data(data: "LabelledData") -> str:
     """What was found and what was left out, in a line: "digits: 1,437 to train on, 360 to test on, 10 classes"."""
     train = "" if data.train is None else f"{len(data.train):,} to train on, "
     split = f" ({data.split})" if data.split else ""
-    classes = len(data.class_names)
-    found = f"{data.name}: {train}{len(data.test):,} to test on{split}, {classes:,} class{'es' if classes != 1 else ''}"
+    found = f"{data.name}: {train}{len(data.test):,} to test on{split}, {_classes(len(data.class_names))}"
     return "; ".join(filter(None, [found, in_words(data.inventory.left_out), *_remarks(data)]))
 
 
@@ -154,6 +154,14 @@ def list_data(data: "LabelledData") -> dict[str, Any]:
     }
 
 
+def _classes(count: int) -> str:
+    return f"{count:,} class{'es' if count != 1 else ''}"
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
 def _remarks(data: "LabelledData") -> list[str]:
     remarks = list(data.inventory.remarks)
     for samples, what in ((data.train, "train"), (data.test, "test")):
@@ -161,7 +169,7 @@ def _remarks(data: "LabelledData") -> list[str]:
             counts = _counts(samples, data.class_names)
             empty = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
             if empty:
-                remarks.append(f"nothing to {what} on in {len(empty):,} classes ({shortened(empty)})")
+                remarks.append(f"nothing to {what} on in {_classes(len(empty))} ({shortened(empty)})")
     return remarks
 
 

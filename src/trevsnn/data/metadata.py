@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 _ORIENTATION = 0x0112
-_TURNS = {
+_TURNS: dict[int | None, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -29,8 +29,9 @@ def turn_of(picture: Image.Image) -> Image.Transpose | None:
     """What sets an opened picture upright, as its EXIF says; None where that says nothing that can be read."""
     try:
         return _TURNS.get(picture.getexif()[_ORIENTATION])
-    except Exception:  # what stands there instead can fail in any way
-        return None
+    except Exception:  # what stands there instead can fail in any way, and hide what comes after it
+        exif = picture.info.get("exif")
+        return _TURNS.get(_orientation(exif.removeprefix(b"Exif\0\0"))) if isinstance(exif, bytes) else None
 
 
 def without_metadata(content: bytes) -> bytes | None:

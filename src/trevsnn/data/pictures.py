@@ -46,13 +46,14 @@ def open_picture(
     Args:
         source: path of the file, or its content.
         channels: 1 for grey, 3 for colour.
-        name: what to call it in messages; its path by default.
+        name: what to call it in messages; its path by default, or its size.
         invert: for dark ink on white paper: swap dark and light; the background of the file is then white.
 
     Raises:
         BadImageError: when it is not an image that can be read.
     """
-    name = str(source) if name is None else name
+    if name is None:
+        name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
     background = WHITE if invert else BLACK
     try:
         try:
@@ -84,7 +85,7 @@ def _reason(error: Exception, source: str | Path | bytes) -> str:
     if not isinstance(error, UnidentifiedImageError):
         return str(error)
     empty = not source if isinstance(source, bytes) else not Path(source).stat().st_size
-    return "it is empty" if empty else "it is of no format that Pillow knows"
+    return "it is empty" if empty else "it is of no kind that Pillow reads"
 
 
 def check_files(paths: Sequence[Path]) -> None:

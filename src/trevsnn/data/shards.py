@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from trevsnn.data.dataset import LabelledData, Samples
-from trevsnn.data.inventory import DEAD_LINK, LINK_LOOP, OTHER_KIND, Listing
+from trevsnn.data.inventory import DEAD_LINK, FOLDERS, LINK_LOOP, OTHER_KIND, Listing
 from trevsnn.data.listing import FILE, FOLDER, OWN, entries_of, kind_of, leave_out_beside, passed_over
 from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
@@ -102,7 +102,7 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
     for split, (texts, make) in read.items():
         labels = np.array([index[str(int(text)) if numbered else text] for text in texts], np.int64)
         samples[split] = make(labels)
-    train, test, split = train_and_test(samples, val_split)
+    train, test, split = train_and_test(samples, val_split, names)
     return LabelledData(
         name="webdataset",
         class_names=names,
@@ -172,7 +172,8 @@ def _shards(folder: Path, below: str, found: Listing) -> list[Path]:
             compressed.append((name, match[1]))
         elif name not in (CLASS_NAMES, *TRAIN, *TEST) and entry.name != OWN:
             slash = b"/" if kind == FOLDER else b""
-            found.leave_out(OTHER_KIND if kind in (FILE, FOLDER) else kind, os.fsencode(below) + entry.name + slash)
+            why = {FILE: OTHER_KIND, FOLDER: FOLDERS}.get(kind, kind)
+            found.leave_out(why, os.fsencode(below) + entry.name + slash)
     known = {shard.stem for shard in shards}
     if alone := sorted(name for name, stem in compressed if stem not in known):
         raise ValueError(

@@ -120,21 +120,24 @@ def check_same_classes(root: Path, names: Mapping[str, Sequence[str]]) -> None:
         raise ValueError(f"data {str(root)!r} has other classes to train on than to test on; {'; '.join(parts)}")
 
 
-def train_and_test(read: Mapping[str, Samples], val_split: float | None) -> tuple[Samples | None, Samples, str]:
+def train_and_test(
+    read: Mapping[str, Samples], val_split: float | None, names: Sequence[str]
+) -> tuple[Samples | None, Samples, str]:
     """What to train on, None for nothing, what to test on, and how that was drawn; empty where the data say.
 
     Args:
         read: samples of "test" and perhaps of "train".
         val_split: share of every class's "test" to test on, the rest being to train on; None for all.
+        names: of the classes.
     """
     if val_split is None:
         return read.get("train"), read["test"], ""
-    kept, held_out = split_by_class(read["test"].labels, val_split)
+    kept, held_out = split_by_class(read["test"].labels, val_split, names)
     how = f"{val_split:.4g} of each class, drawn with seed {SPLIT_SEED}"
     return Subset(read["test"], kept), Subset(read["test"], held_out), how
 
 
-def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+def split_by_class(labels: np.ndarray, share: float, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Indices to train on and to test on: of every class about this share, at least one image, the same at every call.
 
     Raises:
@@ -145,7 +148,9 @@ def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.nda
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise ValueError(f"a class of {len(members)} image cannot be split; add images, or leave --val-split out")
+            raise ValueError(
+                f"a class of 1 image cannot be split, {names[label]!r}; add images to it, or leave --val-split out"
+            )
         count = min(max(1, round(share * len(members))), len(members) - 1)
         test[generator.permutation(members)[:count]] = True
     return np.flatnonzero(~test), np.flatnonzero(test)

@@ -169,7 +169,7 @@ def cifar10dvs(root: Path, val_split: float | None = None) -> LabelledData:
             f"data {str(root)!r} holds the class folders {shortened(names)}, not those of CIFAR10-DVS: unpack its ten "
             f"archives there, {OBJECTS[0]} to {OBJECTS[-1]}"
         )
-    train, test, split = train_and_test(read, val_split)
+    train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name=CIFAR10DVS,
         class_names=names,
@@ -263,7 +263,7 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
     for samples in read.values():
         for path in {path.suffix: path for path in map(samples.path, range(len(samples)))}.values():
             check_readable(path)
-    train, test, split = train_and_test(read, val_split)
+    train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name=RECORDING_FOLDER,
         class_names=names,
