@@ -45,7 +45,7 @@ class Preprocessing:
         return restored(cls, values, lambda new: Image.new("L" if new.input_size[0] == 1 else "RGB", (8, 8)))
 
     def geometry(self) -> list[Callable[[Image.Image], Image.Image]]:
-        """Reduction to the native size, resizing and central crop; of very long pictures the middle alone is resized."""
+        """Reduction to the native size, resizing (of very long pictures, of the middle alone) and central crop."""
         size = self.input_size[1:]
         reduce = [] if self.native_size is None else [_Reduce(self.native_size)]
         resize = Resize(math.floor(size[0] / self.crop_pct), InterpolationMode(self.interpolation))

@@ -31,7 +31,7 @@ CIFAR10DVS, RECORDING_FOLDER = "events/cifar10dvs", "events/folder"
 LARGEST = 128
 """Sensors with longer sides are reduced to frames of this height and width by default (pixels)."""
 _LISTINGS = "trials_to_train.txt", "trials_to_test.txt"
-UNLISTED = "recordings that no list names"
+UNLISTED = "in no list"
 _OF_SPIKINGJELLY = "download", "extract", "events_np"
 SILENCE = 100_000
 """A label may end so long after the last event (microseconds)."""
