@@ -89,7 +89,7 @@ def ablate(
         for _ in runs.train(console):
             rows = table_rows(runs)
             write_text(output / "ablation.md", markdown_page(runs, rows, machine))
-            write_json(rows, output / "ablation.json")
+            write_json(with_data(rows, data), output / "ablation.json")
     write_json(with_data(rows, data), json)
     show_table([in_words(row) for row in rows], COLUMNS)
     console.print(f"table  {output / 'ablation.md'}", soft_wrap=True)

@@ -48,22 +48,24 @@ class Preprocessing:
         """Reduction to the native size, resizing (of very long pictures, of the middle alone) and central crop."""
         size = self.input_size[1:]
         reduce = [] if self.native_size is None else [_Reduce(self.native_size)]
-        resize = Resize(math.floor(size[0] / self.crop_pct), InterpolationMode(self.interpolation))
-        return [*reduce, _middle, resize, CenterCrop(size)]
+        resize = _ResizeMiddle(math.floor(size[0] / self.crop_pct), InterpolationMode(self.interpolation))
+        return [*reduce, resize, CenterCrop(size)]
 
     def transform(self) -> Transform:
         """Everything, from an L or RGB picture to a (C, H, W) float tensor."""
         return Compose([*self.geometry(), ToTensor(), Normalize(self.mean, self.std)])
 
 
-def _middle(picture: Image.Image) -> Image.Image:
-    """Without the ends that a central crop cuts off: else they would be resized to any number of pixels before."""
-    longest = _LONGEST * min(picture.size)
-    if max(picture.size) <= longest + 1:
-        return picture
-    width, height = (longest + (side - longest) % 2 if side > longest else side for side in picture.size)
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    return picture.crop((left, top, left + width, top + height))
+class _ResizeMiddle(Resize):
+    """Without the ends of very long pictures, which a central crop cuts off: they may be any number of pixels."""
+
+    def forward(self, picture: Image.Image) -> Any:
+        longest = _LONGEST * min(picture.size)
+        if max(picture.size) > longest + 1:
+            width, height = (longest + (side - longest) % 2 if side > longest else side for side in picture.size)
+            left, top = (picture.width - width) // 2, (picture.height - height) // 2
+            picture = picture.crop((left, top, left + width, top + height))
+        return super().forward(picture)
 
 
 @dataclass(frozen=True)

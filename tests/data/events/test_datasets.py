@@ -134,8 +134,8 @@ def test_what_is_left_out_of_gestures(gestures):
     (gestures / "trials_to_train.txt").write_bytes("user01_led.aedat\r\nuser02_lab.aedat\r\n\r\n".encode("utf-16"))
     line = describe_data(load_dataset("events/dvs128gesture", gestures))
     assert line == (
-        "events/dvs128gesture: 4 to train on, 1 to test on, 11 classes; left out 2: 1 of other kinds (.txt), "
-        "1 in no list (user03_led.aedat); nothing to train on in 7 classes (right_arm_clockwise, "
+        "events/dvs128gesture: 4 to train on, 1 to test on, 11 classes; left out 2: 1 in no list (user03_led.aedat), "
+        "1 of other kinds (.txt); nothing to train on in 7 classes (right_arm_clockwise, "
         "right_arm_counter_clockwise, left_arm_clockwise and 4 more); nothing to test on in 10 classes "
         "(hand_clapping, right_hand_wave, left_hand_wave and 7 more)"
     )
