@@ -178,4 +178,4 @@ def _per_class(samples: "Samples", names: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _counts(samples: "Samples", names: Sequence[str]) -> Iterable[int]:
-    return np.bincount(samples.labels, minlength=len(names)).tolist()
+    return np.bincount(samples.labels, minlength=len(names)).tolist()[: len(names)]
