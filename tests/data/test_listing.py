@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from trevsnn.data import describe_data, list_data, load_dataset
+from trevsnn.data.inventory import Listing, in_words
+from trevsnn.data.listing import list_folder
 
 
 @pytest.fixture
@@ -208,3 +210,13 @@ def test_deep_folders(root):
         deep = deep / "d"
     write(deep / "9.png")
     assert len(load_dataset("imagefolder", root).train) == 5
+
+
+def test_the_files_of_a_folder(root):
+    (root / "notes.txt").touch()
+    (root / "val" / "dog" / "loop").symlink_to(root)
+    found = Listing()
+    files = list_folder(root, [".png"], found)
+    assert files == sorted(root.glob("*/*/*.png"))
+    assert len(files) == 8
+    assert in_words(found.left_out()) == "left out 2: 1 link loop (val/dog/loop/), 1 of other kinds (.txt)"

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +78,77 @@ class _Place(NamedTuple):
     listing: Listing
 
 
+class _Walk:
+    """Through folders to the bottom, into no real one twice.
+
+    Args:
+        folder: what lies above it is not entered either.
+        extensions: how the names of the files end, in small letters.
+        prefix: before the names of what is left out.
+    """
+
+    def __init__(self, folder: Path, extensions: Collection[str], prefix: bytes = b""):
+        self.extensions, self.prefix = frozenset(map(os.fsencode, extensions)), prefix
+        self.above = {_identity(os.fsencode(place)) for place in folder.absolute().parents}
+        self.listed: set[tuple[int, int]] = set()
+        self._folders: deque[_Place] = deque()
+        self._links: deque[_Place] = deque()
+
+    def list(self, places: Sequence[_Place]) -> None:
+        """Find the files of some folders.
+
+        Raises:
+            OSError: when one of these cannot be read.
+        """
+        for place in places:
+            self._list(place, needed=True)
+        while self._folders or self._links:  # links last: the class of what lies in real folders is beyond doubt
+            self._list(self._folders.popleft() if self._folders else self._links.popleft(), needed=False)
+        for place in places:
+            place.into.sort()
+
+    def _list(self, place: _Place, needed: bool) -> None:
+        identity = _identity(place.path)
+        if identity in self.listed or identity in self.above:
+            why = LINK_LOOP if _leads_back(place.path) else LISTED
+            place.listing.leave_out(why, self.prefix + place.name + b"/")
+            return
+        self.listed.add(identity)
+        try:
+            entries = entries_of(place.path)
+        except OSError:
+            if needed:
+                raise
+            place.listing.leave_out(UNREADABLE, self.prefix + place.name + b"/")
+            return
+        before = place.name + b"/" if place.name else b""
+        for entry in entries:
+            kind, name = passed_over(entry.name) or kind_of(entry), before + entry.name
+            if kind == FOLDER:
+                inner = place._replace(path=entry.path, name=name)
+                (self._links if entry.is_symlink() else self._folders).append(inner)
+            elif kind == FILE and extension_of(entry.name) in self.extensions:
+                place.into.append(name)
+            else:
+                self.leave_out(OTHER_KIND if kind == FILE else kind, entry, name, place.listing)
+
+    def leave_out(self, why: str, entry: os.DirEntry[bytes], name: bytes, listing: Listing) -> None:
+        """Take note of what is not listed."""
+        if entry.name != OWN:
+            listing.leave_out(why, self.prefix + name + _slash(entry))
+
+
+def list_folder(folder: Path, extensions: Collection[str], found: Listing) -> list[Path]:
+    """The files of a folder and the folders in it, in order.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    place = _Place(os.fsencode(folder), b"", [], found)
+    _Walk(folder, extensions).list([place])
+    return [folder / os.fsdecode(name) for name in place.into]
+
+
 class ClassFolders:
     """The class folders of a folder, and their files.
 
@@ -95,11 +166,9 @@ class ClassFolders:
 
     def __init__(self, folder: Path, extensions: Collection[str], found: Listing, name: str = ""):
         self.folder, self.found = os.fsencode(folder), found
-        self.extensions = frozenset(map(os.fsencode, extensions))
         self.kinds = shortened(list(extensions))
-        self.prefix = os.fsencode(f"{name}/") if name else b""
-        self.above = {_identity(os.fsencode(place)) for place in (folder.absolute(), *folder.absolute().parents)}
-        self.listed: set[tuple[int, int]] = set()
+        self.walk = walk = _Walk(folder, extensions, os.fsencode(f"{name}/") if name else b"")
+        walk.above.add(_identity(self.folder))
         classes: dict[tuple[int, int], bytes] = {}
         for entry in entries_of(self.folder):
             kind = passed_over(entry.name) or kind_of(entry)
@@ -109,11 +178,11 @@ class ClassFolders:
                     "which is not there: bring that back, or remove the link"
                 )
             if kind != FOLDER:
-                self._leave_out(OUTSIDE if kind == FILE else kind, entry, entry.name, found)
+                walk.leave_out(OUTSIDE if kind == FILE else kind, entry, entry.name, found)
                 continue
             identity = _identity(entry.path)
-            if identity in self.above:
-                self._leave_out(LINK_LOOP, entry, entry.name, found)
+            if identity in walk.above:
+                walk.leave_out(LINK_LOOP, entry, entry.name, found)
             elif identity in classes:
                 raise ValueError(
                     f"class folders {os.fsdecode(classes[identity])!r} and {os.fsdecode(entry.name)!r} of "
@@ -122,8 +191,6 @@ class ClassFolders:
             else:
                 classes[identity] = entry.name
         self.names = list(classes.values())
-        self._folders: deque[_Place] = deque()
-        self._links: deque[_Place] = deque()
 
     def files(self, classes: Iterable[bytes]) -> dict[bytes, list[bytes]]:
         """Paths of the files of each class below the folder, in order.
@@ -132,49 +199,18 @@ class ClassFolders:
             ValueError: for a class without one, or that cannot be read.
         """
         places = {name: _Place(os.path.join(self.folder, name), name, [], Listing()) for name in classes}
-        self._folders.extend(places.values())
-        while self._folders or self._links:  # links last: the class of what lies in real folders is beyond doubt
-            place = self._folders.popleft() if self._folders else self._links.popleft()
-            self._list(place, top=place.name in places)
-        self.found.listed.append(self.listed)
+        try:
+            self.walk.list(list(places.values()))
+        except OSError as error:
+            raise ValueError(
+                f"class folder {os.fsdecode(error.filename)!r} cannot be read: {error.strerror}"
+            ) from error
+        self.found.listed.append(self.walk.listed)
         for place in places.values():
             self.found.add(place.listing)
             if not place.into:
                 raise ValueError(self._describe_empty(place))
-            place.into.sort()
         return {name: place.into for name, place in places.items()}
-
-    def _list(self, place: _Place, top: bool) -> None:
-        identity = _identity(place.path)
-        if identity in self.listed or identity in self.above:
-            why = LINK_LOOP if _leads_back(place.path) else LISTED
-            place.listing.leave_out(why, self.prefix + place.name + b"/")
-            return
-        self.listed.add(identity)
-        try:
-            entries = entries_of(place.path)
-        except OSError as error:
-            if top:
-                raise ValueError(
-                    f"class folder {os.fsdecode(place.path)!r} cannot be read: {error.strerror}"
-                ) from error
-            place.listing.leave_out(UNREADABLE, self.prefix + place.name + b"/")
-            return
-        for entry in entries:
-            kind, name = passed_over(entry.name) or kind_of(entry), place.name + b"/" + entry.name
-            if kind == FOLDER:
-                inner = place._replace(path=entry.path, name=name)
-                (self._links if entry.is_symlink() else self._folders).append(inner)
-            elif kind != FILE:
-                self._leave_out(kind, entry, name, place.listing)
-            elif extension_of(entry.name) in self.extensions:
-                place.into.append(name)
-            else:
-                self._leave_out(OTHER_KIND, entry, name, place.listing)
-
-    def _leave_out(self, why: str, entry: os.DirEntry[bytes], name: bytes, listing: Listing) -> None:
-        if entry.name != OWN:
-            listing.leave_out(why, self.prefix + name + _slash(entry))
 
     def _describe_empty(self, place: _Place) -> str:
         there = ", ".join(map(str, place.listing.left_out())) or "nothing"

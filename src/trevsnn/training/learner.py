@@ -92,7 +92,8 @@ class Learner:
         self.device = choose_device(config.device)
         self.effective_batch, self.batches_per_step = _step_size(config, dataset, processes)
         self.steps_per_epoch = len(dataset.train or ()) // self.effective_batch
-        self.left_over = _left_over(config, len(dataset.train or ()), self.effective_batch, processes.world)
+        images = len(dataset.train or ())
+        self.left_over = _left_over(config, images, self.effective_batch, processes.world) if fresh else ""
         """A line about the images that every epoch leaves out; empty for none."""
         self.load_report: LoadReport | None = None
         torch.manual_seed(config.seed)
