@@ -162,6 +162,8 @@ def test_json_matters_only_where_it_is_needed(shard):
         (b"{", r"the class in '2\.json' cannot be read"),
         (b'{"label": [1]}', r"the label \[1\] is neither number nor name"),
         (b'{"label": " "}', "it is empty"),
+        (b'{"label": "' + b"9" * 5000 + b'"}', r"999999999999999999\.\.\. has 5,000 digits"),
+        (b'{"label": 1, "": "' + b" " * 2**20 + b'"}', "1,048,596 bytes are too many"),
         (b'{"label": "cat"}', "has classes 0, 1 and cat: give numbers from 0 on to all of them, or names"),
         (b'{"label": -1}', "has classes -1, 0, 1: give numbers"),
     ],

@@ -24,6 +24,8 @@ LeaveOut = Callable[[str, str], None]
 FIELDS, LABELS_ALONE = "other fields of samples", "classes without a picture"
 _LABELS = (".cls", ".json")
 _PICTURES = frozenset(EXTENSIONS)
+_LONGEST, _MOST_DIGITS = 2**20, 18
+"""Bytes of a file that holds a class, and digits of its number."""
 _END = 512
 """Bytes of a block; two of zeros are the end of an archive."""
 
@@ -122,9 +124,10 @@ def _add(
     if extension in _PICTURES:
         sample.pictures.append(member)
     elif extension in _LABELS:
-        content = tar.extractfile(info)
-        assert content is not None, "a file, or a link to one"
         try:
+            content = tar.extractfile(info) if info.size <= _LONGEST else None
+            if content is None:
+                raise ValueError(f"{info.size:,} bytes are too many")
             sample.labels[extension] = _label(extension, decode_text(content.read()))
         except (ValueError, RecursionError) as error:  # which does not matter where there is another
             sample.labels[extension] = ValueError(f"the class in {info.name!r} cannot be read: {error}")
@@ -148,6 +151,8 @@ def _label(extension: str, text: str) -> str | None:
         label = as_seen(str(label))
     if not label:
         raise ValueError("it is empty")
+    if label.isdecimal() and len(label) > _MOST_DIGITS:
+        raise ValueError(f"{label[:_MOST_DIGITS]}... has {len(label):,} digits")
     return label
 
 
