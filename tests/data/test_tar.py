@@ -121,6 +121,17 @@ def test_two_files_joined_are_refused(shard):
     assert "shard a.tar has no end mark and may be cut off" in describe_data(shard.load())
 
 
+def test_a_member_longer_than_the_file_is_refused(shard):
+    shard.tar.close()
+    path = shard.folder / "a.tar"
+    for size in (2**40, 2**80, -5):
+        member = tarfile.TarInfo("2.cls")
+        member.size = size
+        path.write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+        with pytest.raises(ValueError, match=r"a\.tar' cannot be read: '2\.cls' is longer than the rest of it"):
+            load_dataset("webdataset", shard.folder)
+
+
 @pytest.mark.parametrize("name", ["b.tar.gz", "b.tgz", "b.TAR.zst"])
 def test_compressed_shards_alone_are_refused(shard, name):
     (shard.folder / name).touch()
@@ -163,7 +174,7 @@ def test_json_matters_only_where_it_is_needed(shard):
         (b'{"label": [1]}', r"the label \[1\] is neither number nor name"),
         (b'{"label": " "}', "it is empty"),
         (b'{"label": "' + b"9" * 5000 + b'"}', r"999999999999999999\.\.\. has 5,000 digits"),
-        (b'{"label": 1, "": "' + b" " * 2**20 + b'"}', "1,048,596 bytes are too many"),
+        (b'{"label": 1, "": "' + b" " * 2**20 + b'"}', "more than 1,048,576 bytes are too many"),
         (b'{"label": "cat"}', "has classes 0, 1 and cat: give numbers from 0 on to all of them, or names"),
         (b'{"label": -1}', "has classes -1, 0, 1: give numbers"),
     ],

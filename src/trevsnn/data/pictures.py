@@ -59,8 +59,8 @@ def open_picture(
     try:
         try:
             picture = _read(source, background)
-        except Image.DecompressionBombError as error:
-            raise ValueError(f"{str(error).partition(' exceeds')[0]} is too large; make it smaller first") from error
+        except (Image.DecompressionBombError, MemoryError):
+            raise
         except Exception:
             plain = without_metadata(source if isinstance(source, bytes) else Path(source).read_bytes())
             if plain is None:
@@ -83,6 +83,10 @@ def _read(source: str | Path | bytes, background: int) -> Image.Image:
 
 
 def _reason(error: Exception, source: str | Path | bytes) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{str(error).partition(' exceeds')[0]} is too large; make it smaller first"
+    if isinstance(error, MemoryError):
+        return "there is too little memory for it"
     if not isinstance(error, UnidentifiedImageError):
         return str(error)
     empty = not source if isinstance(source, bytes) else not Path(source).stat().st_size

@@ -85,7 +85,7 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
                 f"data {str(root)!r} has a class of number {count - 1}; number classes from 0 on, or use names"
             )
         names = _names(root, count, found)
-        index = {str(number): number for number in range(count)}
+        index = {text: int(text) for texts in classes.values() for text in texts}
     else:
         check_same_classes(root, classes)
         names = tuple(classes["test"])
@@ -100,7 +100,7 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
         index = {name: number for number, name in enumerate(names)}
     samples: dict[str, Samples] = {}
     for split, (texts, make) in read.items():
-        labels = np.array([index[str(int(text)) if numbered else text] for text in texts], np.int64)
+        labels = np.array([index[text] for text in texts], np.int64)
         samples[split] = make(labels)
     train, test, split = train_and_test(samples, val_split, names)
     return LabelledData(

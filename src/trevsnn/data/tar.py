@@ -77,8 +77,11 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
         found.leave_out(why, f"{place}/{name}".encode(errors="surrogateescape"))
 
     try:
+        length = shard.stat().st_size
         with tarfile.open(shard, "r:") as tar:
             for info in tar:
+                if info.isreg() and not 0 <= info.size <= length - info.offset_data:
+                    raise ValueError(f"{info.name!r} is longer than the rest of it; it is damaged or cut off")
                 if info.isdir():
                     continue
                 member = _member(info)
@@ -96,6 +99,8 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
             _check_end(shard, tar.offset, place, found)
     except (tarfile.TarError, OSError, ValueError, LookupError) as error:
         raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
+    except MemoryError as error:  # a name that is said to be longer than the memory
+        raise ValueError(f"shard {str(shard)!r} cannot be read: it is damaged") from error
     _check_keys(shard, samples)
     return list(_pictures(shard, samples, places, leave_out))
 
@@ -125,10 +130,11 @@ def _add(
         sample.pictures.append(member)
     elif extension in _LABELS:
         try:
-            content = tar.extractfile(info) if info.size <= _LONGEST else None
-            if content is None:
-                raise ValueError(f"{info.size:,} bytes are too many")
-            sample.labels[extension] = _label(extension, decode_text(content.read()))
+            file = tar.extractfile(info)
+            content = b"" if file is None else file.read(_LONGEST + 1)
+            if len(content) > _LONGEST:
+                raise ValueError(f"more than {_LONGEST:,} bytes are too many")
+            sample.labels[extension] = _label(extension, decode_text(content))
         except (ValueError, RecursionError) as error:  # which does not matter where there is another
             sample.labels[extension] = ValueError(f"the class in {info.name!r} cannot be read: {error}")
     else:
