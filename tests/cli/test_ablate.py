@@ -100,7 +100,9 @@ def test_all_questions_but_those_that_the_network_cannot_have(trevsnn, tmp_path,
     monkeypatch.setattr("trevsnn.training.ablation.train", lambda *_, **__: None)
     code, text, _ = trevsnn(*QUICK, "--channels", 9, "--output", tmp_path, "--seeds", 0)
     assert code == 0
-    assert text.startswith("question input_encoding is left out: input_encoding='grouped' splits ")
+    data, question, *_ = text.splitlines()
+    assert data == "data            digits: 192 to train on, 60 to test on, 10 classes"
+    assert question.startswith("question input_encoding is left out: input_encoding='grouped' splits ")
     assert {row["question"] for row in rows(tmp_path)} == {
         "fusion", "residual_scale", "timesteps", "aux_heads", "learn_decay",
     }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from trevsnn.data import BadImageError, load_dataset
+from trevsnn.data.inventory import describe_data
 
 
 def write(path, value, mode="RGB"):
@@ -131,9 +132,11 @@ def test_a_damaged_file_is_named(folder):
     (folder / "train" / "foo" / "1.png").write_bytes(b"")
     (folder / "train" / "foo" / "2.png").unlink()
     (folder / "train" / "foo" / "2.png").symlink_to("nowhere")
+    (folder / "train" / "foo" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     dataset = load_dataset("imagefolder", folder)
-    for index, name in ((5, "1.png"), (6, "2.png")):
-        with pytest.raises(BadImageError, match=rf"train/foo/{name}' is not an image that can be read"):
+    assert describe_data(dataset).endswith("left out 1: 1 dead link (train/foo/2.png)")
+    for index, name in ((5, "1.png' is not an image that can be read: it is empty"), (6, "3.png' is not an image")):
+        with pytest.raises(BadImageError, match=rf"train/foo/{name}"):
             dataset.train.open(index, 3)
 
 

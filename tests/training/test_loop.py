@@ -117,7 +117,7 @@ def stop_in(epoch, step, monkeypatch):
 def test_run_folder_is_complete(finished, few_digits):
     run, row, _ = finished
     files = "best.safetensors checkpoints config.toml confusion.png metrics.jsonl model.safetensors samples start.txt"
-    assert {file.name for file in run.path.iterdir()} == {*files.split(), "tensorboard"}
+    assert {file.name for file in run.path.iterdir()} == {*files.split(), "tensorboard", "data.json"}
     assert [line["epoch"] for line in run.read_metrics()] == [1, 2, 3]
     assert run.read_metrics()[-1] == row
     _, info = load_weights(run.weights)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 
 from trevsnn.analysis.machine import describe, named_values
-from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_json, plain_console, show_data, show_table, with_data, write_json
 from trevsnn.cli.settings import dataset_name, origins, settings_from_file
 from trevsnn.data import load_dataset
 from trevsnn.files import write_text
@@ -75,6 +75,7 @@ def ablate(
     own = _own_questions(vary)
     name = dataset_name(kind, dataset)
     data = load_dataset(name, settings.data, settings.val_split, settings.sensor_size)
+    show_data(data)
     asked = {question: QUESTIONS[question] for question in QUESTIONS if question in (questions or ())} | own
     ablation = plan_ablation(settings, data, asked or QUESTIONS, optional=not asked)
     runs = AblationRuns(ablation, data, output, seeds)
@@ -90,8 +91,8 @@ def ablate(
         for _ in runs.train(console):
             rows = table_rows(runs)
             write_text(output / "ablation.md", markdown_page(runs, rows, machine))
-            write_json(rows, output / "ablation.json")
-    write_json(rows, json)
+            write_json(with_data(rows, data), output / "ablation.json")
+    write_json(with_data(rows, data), json)
     show_table([in_words(row) for row in rows], COLUMNS)
     console.print(f"table  {output / 'ablation.md'}", soft_wrap=True)
     if runs.failures:

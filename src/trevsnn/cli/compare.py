@@ -24,9 +24,9 @@ from trevsnn.analysis.machine import describe, named_values
 from trevsnn.analysis.operations import Operations, check_firing_rate, measure_operations
 from trevsnn.analysis.published import REFERENCE
 from trevsnn.cli.energy import IMAGES
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
 from trevsnn.cli.weights import load_data, load_trained
-from trevsnn.data import default_workers, evaluation_batches
+from trevsnn.data import LabelledData, default_workers, evaluation_batches
 from trevsnn.data.splitting import spread
 from trevsnn.files import write_text
 from trevsnn.models import SpikingNetwork, list_models
@@ -95,14 +95,16 @@ def compare(
     if resolution is not None:
         check_count("resolution", resolution, 1)
     check_firing_rate(firing_rate)
-    rows = [Row(_method(name, timesteps, resolution, firing_rate), batch) for name in methods or METHODS]
+    data: dict[str, LabelledData] = {}
+    rows = [Row(_method(name, timesteps, resolution, firing_rate, data), batch) for name in methods or METHODS]
     base = _reference(rows, reference)
     settings = {"device": place.type, "precision": precision, "repeats": repeats, "assumed_firing_rate": firing_rate}
     try:
         measure(rows, place, precision, repeats, _with_bar)
     finally:  # what there is after Ctrl-C, too
         if any(row.parameters is not None for row in rows):
-            write_json([_as_json(row, base) | settings for row in rows], json)
+            listed = [with_data([_as_json(row, base) | settings], data.get(row.method.name)) for row in rows]
+            write_json([row for (row,) in listed], json)
             machine = describe(place)
             about = f"batch {batch}, {precision}, repeats {repeats}; {named_values(machine)}"
             _report(rows, base, about, output)
@@ -114,8 +116,10 @@ def compare(
         raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
 
 
-def _method(name: str, timesteps: int, resolution: int | None, firing_rate: float) -> Method:
-    """A run, or an untrained network.
+def _method(
+    name: str, timesteps: int, resolution: int | None, firing_rate: float, data: dict[str, LabelledData]
+) -> Method:
+    """A run, whose data set comes into `data`, or an untrained network.
 
     Raises:
         ValueError: when it is neither, or its options do not fit; a network that a package is missing for comes to
@@ -126,7 +130,7 @@ def _method(name: str, timesteps: int, resolution: int | None, firing_rate: floa
     if network not in (*list_models(), *BASELINES):
         if not Path(name).exists():
             raise ValueError(f"{name!r} is neither a run nor a network; {suggest(network, list_models())}")
-        return _run(name)
+        return _run(name, data)
     if memopt and network not in BASELINES:
         raise ValueError(f"{name!r}: {MEMOPT} is for SpikingJelly's networks, {', '.join(BASELINES)}")
     if memory:
@@ -143,10 +147,10 @@ def _method(name: str, timesteps: int, resolution: int | None, firing_rate: floa
     return method
 
 
-def _run(folder: str) -> Method:
+def _run(folder: str, data: dict[str, LabelledData]) -> Method:
     """What a run left, its energy and rates measured on test images."""
     trained = load_trained(Path(folder), torch.device("cpu"))
-    dataset = load_data(trained, None, None)
+    dataset = data[folder] = load_data(trained, None, None)
     history = RunFolder(folder).read_metrics() if Path(folder).is_dir() else []
 
     def count(model: SpikingNetwork, size: InputSize) -> Operations:

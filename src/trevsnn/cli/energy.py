@@ -11,7 +11,16 @@ from cyclopts import Parameter
 from trevsnn.analysis.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total, unit_of
 from trevsnn.analysis.operations import assume_operations, measure_operations
 from trevsnn.analysis.over_time import cost_over_time
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import (
+    JsonFile,
+    check_file,
+    check_json,
+    plain_console,
+    show_data,
+    show_table,
+    with_data,
+    write_json,
+)
 from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import (
     BadImages,
@@ -95,6 +104,7 @@ def energy(
         raise ValueError(f"{network!r} is for clips, whose every step has a frame of its own; leave --over-time out")
     if fold:
         model = require_trevsnn(model, "--fold").fold()
+    dataset = None
     if firing_rate is None:
         dataset = _load_data(network, trained, data, val_split)
         samples = spread(dataset.test, IMAGES if images is None else images)
@@ -113,9 +123,9 @@ def energy(
     _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
     if over_time:
         config = require_trevsnn(model, "--over-time").config
-        _report_over_time(trained.info.model, config, size, mean_firing_rate(costs), plot, json)
+        _report_over_time(trained.info.model, config, size, mean_firing_rate(costs), plot, json, dataset)
     else:
-        _report_layers(costs, layers, json)
+        _report_layers(costs, layers, json, dataset)
     for message in sorted(bad.known):
         _say(f"left out: {message}")
 
@@ -144,12 +154,14 @@ def _load_data(network: str, trained: Trained, data: Path | None, val_split: flo
         raise ValueError(f"{network!r} by name is untrained, and takes clips; give a run of it, or --firing-rate RATE")
     if data is None:
         raise ValueError(f"{network!r} by name is untrained; give a run of it, --data DIR or --firing-rate RATE")
-    return load_dataset("imagefolder", data, None if val_split == 1 else val_split)
+    dataset = load_dataset("imagefolder", data, None if val_split == 1 else val_split)
+    show_data(dataset)
+    return dataset
 
 
-def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None) -> None:
+def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, dataset: LabelledData | None) -> None:
     rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
-    write_json([*rows, everything], json)
+    write_json(with_data([*rows, everything], dataset), json)
     unit, scale = unit_of(everything["published_energy"])
     if every:
         _show(
@@ -186,11 +198,17 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 def _report_over_time(
-    name: str, config: NetworkConfig, size: tuple[int, int, int], rate: float, plot: Path | None, json: Path | None
+    name: str,
+    config: NetworkConfig,
+    size: tuple[int, int, int],
+    rate: float,
+    plot: Path | None,
+    json: Path | None,
+    dataset: LabelledData | None,
 ) -> None:
     points = cost_over_time(config, size, rate)
     rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
-    write_json(rows, json)
+    write_json(with_data(rows, dataset), json)
     unit, scale = unit_of(max(point.published for point in points))
     scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), scale)
     columns = {

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
 from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches
@@ -82,7 +82,7 @@ def evaluate_run(
         "images": things,
         "test_accuracy": "test accuracy",
     }
-    write_json([row], json)
+    write_json(with_data([row], dataset), json)
     plain_console().print(trained.input)
     show_table([row], columns)
     for line in [*(f"left out: {message}" for message in row["bad_images"]), *row["remarks"]]:

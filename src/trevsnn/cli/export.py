@@ -10,7 +10,7 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor
 
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
 from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches
 from trevsnn.data.loading import readable
@@ -109,7 +109,7 @@ def export_run(
             found, images = result.evaluation, result.evaluation.images
             row |= {"images": images, "test_accuracy": found.accuracy, "ms_per_image": 1000 * result.seconds / images}
         columns |= {"images": "images", "test_accuracy": "test accuracy", "ms_per_image": "ms per image"}
-    write_json(rows, json)
+    write_json(with_data(rows, dataset), json)
     show_table([{**row, "ms_per_image": f"{row.get('ms_per_image', 0):.3g}"} for row in rows], columns)
     for message in sorted(bad.known):
         plain_console().print(f"left out: {message}", soft_wrap=True)

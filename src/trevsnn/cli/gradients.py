@@ -13,9 +13,18 @@ from rich.progress import track
 
 from trevsnn.analysis.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
 from trevsnn.cli.ablate import the_same_command_goes_on
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import (
+    JsonFile,
+    check_file,
+    check_json,
+    plain_console,
+    show_data,
+    show_table,
+    with_data,
+    write_json,
+)
 from trevsnn.cli.weights import Trained, load_data, load_trained
-from trevsnn.data import BadImages, default_workers, evaluation_batches, load_dataset
+from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches, load_dataset
 from trevsnn.data.loading import Batch, readable
 from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.data.splitting import Subset
@@ -86,16 +95,21 @@ def gradients(
     bad, console = BadImages(skip_bad_images), plain_console()
     studies: list[list[LayerSimilarity]] = []
     used: list[int] = []
+    datasets: list[LabelledData] = []
     for trained in track(everything, "studying", console=console, transient=True, disable=not console.is_terminal):
-        study, count = _study(trained, data, val_split, images, seed, workers, bad)
+        dataset = load_data(trained, data, val_split)
+        study, count = _study(trained, dataset, images, seed, workers, bad)
+        datasets.append(dataset)
         studies.append(study)
         used.append(count)
         if [s.layer for s in studies[-1]] != [s.layer for s in studies[0]]:
             raise ValueError(f"run {str(trained.file)!r} is of another network than {str(everything[0].file)!r}")
     rows = [
-        {"run": str(run), "layer": s.layer, "spatial": s.spatial, "weight": s.weight}
-        for run, study in zip(runs, studies, strict=True)
-        for s in study
+        row
+        for run, dataset, study in zip(runs, datasets, studies, strict=True)
+        for row in with_data(
+            [{"run": str(run), "layer": s.layer, "spatial": s.spatial, "weight": s.weight} for s in study], dataset
+        )
     ]
     write_json(rows, json)
     _show(studies)
@@ -114,6 +128,7 @@ def gradients(
 
 def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:
     data = load_dataset(DATASET)
+    show_data(data)
     _, settings = parse_config(read_recipe(DATASET), DATASET)
     config = TrainConfig(**{**settings, "model": MODEL, "epochs": EPOCHS, "device": device})
     network = variant_of(MODEL, Learner(config, data))
@@ -129,15 +144,13 @@ def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:
 
 def _study(
     trained: Trained,
-    data: Path | None,
-    val_split: float | None,
+    dataset: LabelledData,
     images: int,
     seed: int,
     workers: int | None,
     bad: BadImages,
 ) -> tuple[list[LayerSimilarity], int]:
     """The study of a network, and how many images could be used."""
-    dataset = load_data(trained, data, val_split)
     if dataset.train is None:
         raise ValueError(f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/")
     drawn = np.random.default_rng(seed).permutation(len(dataset.train))[:images]

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from trevsnn.data import LabelledData, describe_data, list_data
 from trevsnn.files import write_text
 
 JsonFile = Annotated[Path | None, Parameter(name="--json")]
@@ -44,6 +45,16 @@ def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
             write_text(path, json.dumps(list(rows), indent=2) + "\n")
         except OSError as error:
             raise ValueError(f"json file {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def show_data(data: LabelledData) -> None:
+    """Print what was found and what was left out, in a line."""
+    plain_console().print(f"{'data':<16}{describe_data(data)}", soft_wrap=True)
+
+
+def with_data(rows: Sequence[Mapping[str, Any]], data: LabelledData | None) -> list[Mapping[str, Any]]:
+    """Rows for JSON, the first of which has, as "data", all that was found and left out."""
+    return [row | {"data": list_data(data)} if not i and data else row for i, row in enumerate(map(dict, rows))]
 
 
 def check_json(path: Path | None) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import Parameter
 
-from trevsnn.cli.output import JsonFile, check_json, plain_console, write_json
+from trevsnn.cli.output import JsonFile, check_json, plain_console, with_data, write_json
 from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.settings import dataset_name, origins
 from trevsnn.cli.weights import load_trained
@@ -76,7 +76,7 @@ def train_run(
         goes_on = run if resume is not None and run.saved_states() else None
         forecast = forecast_run(settings, data, resume=goes_on, console=console, origins=sources)
         if is_first_process():
-            write_json([asdict(forecast)], json)
+            write_json(with_data([asdict(forecast)], data), json)
             things = "recordings" if isinstance(data.preprocessing, FramePreprocessing) else "images"
             console.print(describe_forecast(forecast, settings, things), soft_wrap=True)
         return
@@ -91,7 +91,7 @@ def train_run(
         stop.args = (f"continue with: {again}" if run.holds_run() else "",)
         raise
     if is_first_process():
-        write_json([row], json)
+        write_json(with_data([row], data), json)
         console.print(_what_next(run, data.split), soft_wrap=True)
         for line in _remarks(run, settings, data):
             console.print(line, soft_wrap=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from trevsnn.cli.output import show_data
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.events.datasets import RECORDING_FOLDER
 from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights, weights_file
@@ -50,7 +51,7 @@ def load_trained(path: Path, device: torch.device) -> Trained:
 
 
 def load_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
-    """The data set that a network was trained on.
+    """The data set that a network was trained on; prints what was found and what was left out.
 
     Args:
         trained: the network.
@@ -79,6 +80,7 @@ def load_data(trained: Trained, data: Path | None, val_split: float | None) -> L
     if name == RECORDING_FOLDER and isinstance(preprocessing, FramePreprocessing):
         sensor = preprocessing.sensor_size
     dataset = load_dataset(name, config.data, share, sensor)
+    show_data(dataset)
     known = trained.info.class_names
     if known not in (None, dataset.class_names):
         raise ValueError(

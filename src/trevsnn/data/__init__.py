@@ -3,6 +3,7 @@
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import LabelledData, PixelSamples, Samples
 from trevsnn.data.events.preprocessing import FramePreprocessing
+from trevsnn.data.inventory import Inventory, describe_data, list_data
 from trevsnn.data.loading import BadImages, TrainingStream, default_workers, evaluation_batches
 from trevsnn.data.pictures import BadImageError, check_files, open_picture
 from trevsnn.data.preprocessing import Preprocessing
@@ -13,6 +14,7 @@ __all__ = [
     "BadImageError",
     "BadImages",
     "FramePreprocessing",
+    "Inventory",
     "LabelledData",
     "PixelSamples",
     "Preprocessing",
@@ -20,7 +22,9 @@ __all__ = [
     "TrainingStream",
     "check_files",
     "default_workers",
+    "describe_data",
     "evaluation_batches",
+    "list_data",
     "list_datasets",
     "load_dataset",
     "open_picture",

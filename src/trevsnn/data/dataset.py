@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from trevsnn.data.events.preprocessing import FramePreprocessing
+from trevsnn.data.inventory import Inventory
 from trevsnn.data.preprocessing import Preprocessing
 
 
@@ -78,3 +79,5 @@ class LabelledData:
     """How its samples are prepared; None for as the network's own default is."""
     in_memory: bool = False
     """Whether an image takes hardly any time to open and prepare."""
+    inventory: Inventory = Inventory()  # noqa: RUF009 (frozen)
+    """What was left out when it was listed."""

@@ -1,14 +1,18 @@
 """Files sorted in class folders, as ImageNet is laid out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from trevsnn.data.dataset import LabelledData, Samples
+from trevsnn.data.inventory import Inventory, Listing
+from trevsnn.data.listing import ClassFolders, leave_out_beside
+from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, open_picture
 from trevsnn.data.splitting import check_same_classes, find_splits, train_and_test
 
@@ -49,61 +53,77 @@ def image_folder(root: Path, val_split: float | None = None) -> LabelledData:
     for folder in find_splits(root, val_split).values():
         if any(folder.glob("*.tar")):
             raise ValueError(f"data {str(folder)!r} holds tar files: use `webdataset` in place of `imagefolder`")
-    names, read = read_class_folders(root, val_split, PictureFiles, EXTENSIONS)
-    train, test, split = train_and_test(read, val_split)
+    names, read, inventory = read_class_folders(root, val_split, PictureFiles, EXTENSIONS)
+    train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
-        name="imagefolder", class_names=names, train=train, test=test, split=split, model="trevsnn_tiny"
+        name="imagefolder",
+        class_names=names,
+        train=train,
+        test=test,
+        split=split,
+        model="trevsnn_tiny",
+        inventory=inventory,
     )
 
 
 def read_class_folders(
-    root: Path, val_split: float | None, kind: type[FileSamples], extensions: Sequence[str]
-) -> tuple[tuple[str, ...], dict[str, FileSamples]]:
-    """Names of the classes, and the samples of each split of a data set laid out as for `image_folder`.
+    root: Path, val_split: float | None, kind: type[FileSamples], extensions: Collection[str]
+) -> tuple[tuple[str, ...], dict[str, FileSamples], Inventory]:
+    """Names of the classes, the samples of each split of a data set laid out as for `image_folder`, and the rest.
 
     Args:
         root, val_split: as there.
         kind: of the samples.
         extensions: how the names of their files end.
     """
-    names, read = {}, {}
-    for split, folder in find_splits(root, val_split).items():
-        names[split], read[split] = read_folder(folder, kind, extensions)
+    found, names, read = Listing(), {}, {}
+    splits = find_splits(root, val_split)
+    if root not in splits.values():
+        leave_out_beside(root, [folder.name for folder in splits.values()], found)
+    for split, folder in splits.items():
+        below = "" if folder == root else folder.name
+        names[split], read[split] = read_folder(folder, kind, extensions, found, below)
     check_same_classes(root, names)
-    return names["test"], read
+    return names["test"], read, found.inventory(root)
 
 
 def read_folder(
-    folder: Path, kind: type[FileSamples], extensions: Sequence[str]
+    folder: Path, kind: type[FileSamples], extensions: Collection[str], found: Listing, below: str = ""
 ) -> tuple[tuple[str, ...], FileSamples]:
-    """Names of the classes, in order, and the samples of a folder of class folders."""
-    with os.scandir(folder) as entries:
-        classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    if not classes:
+    """Names of the classes, in order, and the samples of a folder of class folders.
+
+    Args:
+        folder, kind, extensions: as above.
+        found: takes note of what is left out.
+        below: name of the folder, where it is one of the data's own.
+    """
+    classes = ClassFolders(folder, extensions, found, below)
+    if not classes.names:
         raise ValueError(
             f"data {str(folder)!r} has no class folders: put the files of each class in a folder of its own"
         )
-    paths: list[bytes] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        files = sorted(_files(folder / name, folder, tuple(extensions)))
-        if not files:
+    names = _seen(folder, classes.names, found)
+    files = classes.files(names.values())
+    labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
+    samples = kind(folder.absolute(), np.array(list(chain(*files.values()))), labels)
+    return tuple(names), samples
+
+
+def _seen(folder: Path, names: Sequence[bytes], found: Listing) -> dict[str, bytes]:
+    """The folder of each class by its name as people see it, in order.
+
+    Raises:
+        ValueError: for two that look the same.
+    """
+    seen: dict[str, bytes] = {}
+    for name in names:
+        looks = as_seen(name)
+        if looks in seen:
             raise ValueError(
-                f"class folder {str(folder / name)!r} holds no file of the right kind ({', '.join(extensions)}); "
-                "add some or remove it"
+                f"class folders {seen[looks]!a} and {name!a} of {str(folder)!r} look the same, {looks!r}: put them "
+                "together, or give one of them another name"
             )
-        paths += files
-        labels += [label] * len(files)
-    return tuple(classes), kind(folder.absolute(), np.array(paths), np.array(labels, np.int64))
-
-
-def _files(folder: Path, root: Path, extensions: tuple[str, ...]) -> list[bytes]:
-    def stop(error: OSError) -> None:
-        raise error
-
-    return [
-        os.fsencode(os.path.relpath(os.path.join(place, name), root))
-        for place, _, names in os.walk(folder, onerror=stop, followlinks=True)
-        for name in names
-        if name.lower().endswith(extensions) and not name.startswith(".")
-    ]
+        seen[looks] = name
+    if alike := differ_in_case_only(seen, seen):
+        found.remarks.append(f"{alike[0][0]!r} and {alike[0][1]!r} are two classes, of large and small letters")
+    return dict(sorted(seen.items()))

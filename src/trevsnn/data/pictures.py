@@ -1,15 +1,36 @@
 """Image files of any mode as grey or colour pictures of 8 bits."""
 
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from trevsnn.data.metadata import turn_of, without_metadata
 
 BLACK, WHITE = 0, 255
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+"""Formats that Pillow knows of: pages, films and measurements."""
+_USUAL = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+Image.init()
+_FORMATS = [name for name in Image.ID if name not in _NO_PICTURES]
+_READ = {
+    extension
+    for extension, name in Image.registered_extensions().items()
+    if name in (*_FORMATS, "MPO")  # which is opened as a JPEG is
+}
+EXTENSIONS = (*_USUAL, *sorted(_READ - {*_USUAL}))
+"""Of the files that the installed Pillow reads as pictures, the usual ones first."""
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+"""Tags of TIFF."""
+_DARK = 2**24
+"""On a scale of 32 bits, all below is black."""
 
 
 class BadImageError(ValueError):
@@ -26,22 +47,50 @@ def open_picture(
     Args:
         source: path of the file, or its content.
         channels: 1 for grey, 3 for colour.
-        name: what to call it in messages; its path by default.
+        name: what to call it in messages; its path by default, or its size.
         invert: for dark ink on white paper: swap dark and light; the background of the file is then white.
 
     Raises:
         BadImageError: when it is not an image that can be read.
     """
-    name = str(source) if name is None else name
+    if name is None:
+        name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
+    background = WHITE if invert else BLACK
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with warnings.catch_warnings(), Image.open(file) as opened:
-            warnings.simplefilter("ignore")
-            picture = _flatten(ImageOps.exif_transpose(opened), WHITE if invert else BLACK)
+        try:
+            picture = _read(source, background)
+        except (Image.DecompressionBombError, MemoryError):
+            raise
+        except Exception:
+            plain = without_metadata(source if isinstance(source, bytes) else Path(source).read_bytes())
+            if plain is None:
+                raise
+            picture = _read(plain, background)
         picture = picture.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # the decoders of damaged files can fail in any way
-        raise BadImageError(f"{name!r} is not an image that can be read: {error}") from error
+        raise BadImageError(f"{name!r} is not an image that can be read: {_reason(error, source)}") from error
     return ImageOps.invert(picture) if invert else picture
+
+
+def _read(source: str | Path | bytes, background: int) -> Image.Image:
+    """Upright, grey or RGB of 8 bits."""
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as opened:
+        opened.load()
+        turn = turn_of(opened)
+        picture = _flatten(opened, background)
+        return picture if turn is None else picture.transpose(turn)
+
+
+def _reason(error: Exception, source: str | Path | bytes) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{str(error).partition(' exceeds')[0]} is too large; make it smaller first"
+    if isinstance(error, MemoryError):
+        return "there is too little memory for it"
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error)
+    empty = not source if isinstance(source, bytes) else not Path(source).stat().st_size
+    return "it is empty" if empty else "it is of no kind that Pillow reads"
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -58,12 +107,49 @@ def check_files(paths: Sequence[Path]) -> None:
 def _flatten(picture: Image.Image, background: int) -> Image.Image:
     """Grey or RGB of 8 bits, transparency laid on the background."""
     if picture.mode.startswith(("I", "F")):  # 16 or 32 bits: convert() would clip at 255
-        values = np.asarray(picture).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("it has pixels that are no numbers")
-        brightest = 65535 if picture.mode.startswith("I;16") else max(values.max(), 1)
-        return Image.fromarray((values / brightest * 255).clip(0, 255).round().astype(np.uint8))
+        return _from_deep(picture, background)
+    if picture.mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+        assert converted is not None, "as it is not done in place"
+        return converted
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, (background,) * 3 + (255,)), layer).convert("RGB")
     return picture if picture.mode == "L" else picture.convert("RGB")
+
+
+def _from_deep(picture: Image.Image, background: int) -> Image.Image:
+    """Grey of 16 or 32 bits, or floats, on a scale that follows from the type of the numbers alone.
+
+    Raises:
+        ValueError: when white is not known: for floats beyond 1, and integers of 32 bits of which all are black.
+    """
+    numbers = np.asarray(picture)
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
+    bits, kind = (next(iter(tags.get(tag, (default,)))) for tag, default in ((_BITS, 16), (_SAMPLE_FORMAT, 1)))
+    if picture.mode == "F":
+        white = 1.0
+    elif picture.mode.startswith("I;16") or picture.format in ("PNG", "PPM"):
+        white = 2.0**bits - 1
+    else:
+        bits = bits if tags else 32
+        signed = kind == 2 or not tags
+        numbers = numbers if signed else numbers.view(np.uint32)
+        white = 2.0 ** (bits - signed) - 1
+    smallest, largest = float(numbers.min()), float(numbers.max())
+    if not math.isfinite(smallest) or not math.isfinite(largest):
+        raise ValueError("it has pixels that are no numbers")
+    if smallest < 0 or largest > white or (white > 2**16 and 0 < largest < _DARK):
+        raise ValueError(
+            f"its pixels are numbers from {smallest:g} to {largest:g} of 32 bits, of which white is not known; store "
+            "floats from 0 to 1, or integers of 8 or 16 bits"
+        )
+    grey = np.empty(numbers.shape, np.uint8)
+    for row, values in zip(grey, numbers, strict=True):  # one after the other: they take eight times as much meanwhile
+        row[:] = (values.astype(np.float64) / white * 255).round()
+    if tags.get(_PHOTOMETRIC) == 0:
+        grey = WHITE - grey
+    if isinstance(clear := picture.info.get("transparency"), int):
+        grey[numbers == clear] = background
+    return Image.fromarray(grey)

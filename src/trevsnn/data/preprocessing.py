@@ -9,6 +9,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
+_LONGEST = 32
+"""Sides of the middle of a picture, to each other, at most."""
 Transform = Callable[[Image.Image], Tensor]
 
 
@@ -43,15 +45,27 @@ class Preprocessing:
         return restored(cls, values, lambda new: Image.new("L" if new.input_size[0] == 1 else "RGB", (8, 8)))
 
     def geometry(self) -> list[Callable[[Image.Image], Image.Image]]:
-        """Reduction to the native size, resizing and central crop."""
+        """Reduction to the native size, resizing (of very long pictures, of the middle alone) and central crop."""
         size = self.input_size[1:]
         reduce = [] if self.native_size is None else [_Reduce(self.native_size)]
-        resize = Resize(math.floor(size[0] / self.crop_pct), InterpolationMode(self.interpolation))
+        resize = _ResizeMiddle(math.floor(size[0] / self.crop_pct), InterpolationMode(self.interpolation))
         return [*reduce, resize, CenterCrop(size)]
 
     def transform(self) -> Transform:
         """Everything, from an L or RGB picture to a (C, H, W) float tensor."""
         return Compose([*self.geometry(), ToTensor(), Normalize(self.mean, self.std)])
+
+
+class _ResizeMiddle(Resize):
+    """Without the ends of very long pictures, which a central crop cuts off: they may be any number of pixels."""
+
+    def forward(self, picture: Image.Image) -> Any:
+        longest = _LONGEST * min(picture.size)
+        if max(picture.size) > longest + 1:
+            width, height = (longest + (side - longest) % 2 if side > longest else side for side in picture.size)
+            left, top = (picture.width - width) // 2, (picture.height - height) // 2
+            picture = picture.crop((left, top, left + width, top + height))
+        return super().forward(picture)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,12 @@ class _Reduce:
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         height, width = self.size
+        scale = min(width / picture.width, height / picture.height)
+        if scale * min(picture.size) < 0.5:  # a line would become no pixels at all
+            picture = picture.resize(
+                tuple(max(1, round(scale * side)) for side in picture.size),  # type: ignore[arg-type]
+                Image.Resampling.BOX,
+            )
         return ImageOps.pad(picture, (width, height), method=Image.Resampling.BOX, color=0)
 
 

@@ -5,9 +5,9 @@ from any process, going on in the middle of an epoch. Within an epoch, images of
 (`Samples.groups`), which keeps reading from disks and networks nearly sequential.
 """
 
-import json
 import os
-import tarfile
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,19 @@ import numpy as np
 from PIL import Image
 
 from trevsnn.data.dataset import LabelledData, Samples
+from trevsnn.data.inventory import DEAD_LINK, FOLDERS, LINK_LOOP, OTHER_KIND, Listing
+from trevsnn.data.listing import FILE, FOLDER, OWN, entries_of, kind_of, leave_out_beside, passed_over
+from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
-from trevsnn.data.splitting import check_same_classes, find_splits, train_and_test
+from trevsnn.data.splitting import TEST, TRAIN, check_same_classes, find_splits, train_and_test
+from trevsnn.data.tar import read_shard
+from trevsnn.files import read_text
+from trevsnn.suggest import shortened
 
 CLASS_NAMES = "classnames.txt"
 _MOST_CLASSES = 10**6
+COMPRESSED = "compressed copies of shards"
+_COMPRESSED = re.compile(r"(.+?)(?:\.tar\.\w+|\.t(?:gz|xz|bz2|zst))", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +69,13 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
     Raises:
         ValueError: when the folder does not exist or is not laid out so, or an image has no class.
     """
+    found = Listing()
     splits = find_splits(root, val_split)
-    read = {split: _read(folder) for split, folder in splits.items()}
+    if root not in splits.values():
+        leave_out_beside(root, [CLASS_NAMES, *(folder.name for folder in splits.values())], found)
+    read = {
+        split: _read(folder, "" if folder == root else f"{folder.name}/", found) for split, folder in splits.items()
+    }
     classes = {split: sorted(set(texts)) for split, (texts, _) in read.items()}
     numbered = all(text.isdecimal() for texts in classes.values() for text in texts)
     if numbered:
@@ -71,52 +84,70 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
             raise ValueError(
                 f"data {str(root)!r} has a class of number {count - 1}; number classes from 0 on, or use names"
             )
-        names = _names(root, count)
-        index = {str(number): number for number in range(count)}
+        names = _names(root, count, found)
+        index = {text: int(text) for texts in classes.values() for text in texts}
     else:
         check_same_classes(root, classes)
         names = tuple(classes["test"])
+        if mixed := [name for name in names if name.lstrip("+-").isdecimal()]:
+            others = [name for name in names if name not in mixed]
+            raise ValueError(
+                f"data {str(root)!r} has classes {shortened(mixed)}"
+                f"{f' and {shortened(others)}' if others else ''}: give numbers from 0 on to all of them, or names"
+            )
+        if alike := differ_in_case_only(names, names):
+            found.remarks.append(f"{alike[0][0]!r} and {alike[0][1]!r} are two classes, of large and small letters")
         index = {name: number for number, name in enumerate(names)}
     samples: dict[str, Samples] = {}
     for split, (texts, make) in read.items():
-        labels = np.array([index[str(int(text)) if numbered else text] for text in texts], np.int64)
+        labels = np.array([index[text] for text in texts], np.int64)
         samples[split] = make(labels)
-    train, test, split = train_and_test(samples, val_split)
-    return LabelledData(name="webdataset", class_names=names, train=train, test=test, split=split, model="trevsnn_tiny")
+    train, test, split = train_and_test(samples, val_split, names)
+    return LabelledData(
+        name="webdataset",
+        class_names=names,
+        train=train,
+        test=test,
+        split=split,
+        model="trevsnn_tiny",
+        inventory=found.inventory(root),
+    )
 
 
-def _names(root: Path, count: int) -> tuple[str, ...]:
+def _names(root: Path, count: int, found: Listing) -> tuple[str, ...]:
+    """Of so many numbered classes; one that stands there twice, as in ImageNet, has its number behind it."""
     file = root / CLASS_NAMES
     if not file.is_file():
         return tuple(map(str, range(count)))
-    names = tuple(file.read_text(encoding="utf-8").split("\n"))
-    names = names[:-1] if names[-1] == "" else names
+    names = tuple(map(as_seen, read_text(file).rstrip().split("\n")))
     if len(names) < count:
         raise ValueError(f"{str(file)!r} names {len(names)} classes, the shards have {count}; add the others")
-    return names
+    if "" in names:
+        raise ValueError(f"{str(file)!r} has an empty line {names.index('') + 1}; give a name, a line for each class")
+    twice = {name for name, times in Counter(names).items() if times > 1}
+    if twice:
+        found.remarks.append(
+            f"of several classes called {shortened(sorted(twice))}, each has its number behind its name"
+        )
+    return tuple(f"{name} ({number})" if name in twice else name for number, name in enumerate(names))
 
 
-def _read(folder: Path):
+def _read(folder: Path, below: str, found: Listing):
     """The class of every image in the shards of a folder, as text, and a function from labels to the samples."""
-    shards = sorted(folder.glob("*.tar"))
-    if not shards:
-        raise ValueError(f"data {str(folder)!r} holds no .tar shards")
+    shards = _shards(folder, below, found)
     texts: list[str] = []
     keys: list[bytes] = []
     places: list[tuple[int, int]] = []
     groups: list[int] = []
     for shard in shards:
-        before = len(texts)
-        images, classes = _members(shard)
-        for key, (name, start, size) in images.items():
-            if key not in classes:
-                raise ValueError(f"shard {str(shard)!r} has no class for {name!r}: {key}.cls is missing")
-            texts.append(classes[key])
-            keys.append(os.fsencode(name))
-            places.append((start, size))
-        groups.append(len(texts) - before)
+        samples = read_shard(shard, f"{below}{shard.name}", found)
+        for sample in samples:
+            texts.append(sample.label)
+            keys.append(sample.name)
+            places.append((sample.start, sample.size))
+        groups.append(len(samples))
     if not texts:
-        raise ValueError(f"data {str(folder)!r} has shards without an image ({', '.join(EXTENSIONS)})")
+        raise ValueError(f"data {str(folder)!r} has shards without an image ({shortened(EXTENSIONS)})")
 
     def make(labels: np.ndarray) -> TarSamples:
         return TarSamples(shards, groups, np.array(keys), np.array(places, np.int64), labels)
@@ -124,28 +155,33 @@ def _read(folder: Path):
     return texts, make
 
 
-def _members(shard: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, str]]:
-    """Of every key of a shard: its image (name, first byte, bytes), and its class as text."""
-    images, classes = {}, {}
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                folder, _, base = member.name.rpartition("/")
-                stem, _, extension = base.partition(".")
-                key, extension = f"{folder}/{stem}" if folder else stem, f".{extension.lower()}"
-                if extension in EXTENSIONS:
-                    images[key] = member.name, member.offset_data, member.size
-                elif extension in (".cls", ".json"):
-                    content = tar.extractfile(member)
-                    assert content is not None, "a file"
-                    text = content.read().decode("utf-8").strip()
-                    if extension == ".json":
-                        label = json.loads(text).get("label")
-                        text = None if label is None else str(label)
-                    if text is not None and not (extension == ".json" and key in classes):
-                        classes[key] = text
-    except (tarfile.TarError, OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
-    return images, classes
+def _shards(folder: Path, below: str, found: Listing) -> list[Path]:
+    """The .tar files of a folder.
+
+    Raises:
+        ValueError: when there is none, one is a dead link, or some are compressed and not there as .tar files too.
+    """
+    shards, compressed = [], []
+    for entry in entries_of(os.fsencode(folder)):
+        name, kind = os.fsdecode(entry.name), passed_over(entry.name) or kind_of(entry)
+        if kind == FILE and name.lower().endswith(".tar"):
+            shards.append(folder / name)
+        elif name.lower().endswith(".tar") and kind in (DEAD_LINK, LINK_LOOP):
+            raise ValueError(f"shard {str(folder / name)!r} is a dead link: bring back what it leads to, or remove it")
+        elif kind == FILE and (match := _COMPRESSED.fullmatch(name)):
+            compressed.append((name, match[1]))
+        elif name not in (CLASS_NAMES, *TRAIN, *TEST) and entry.name != OWN:
+            slash = b"/" if kind == FOLDER else b""
+            why = {FILE: OTHER_KIND, FOLDER: FOLDERS}.get(kind, kind)
+            found.leave_out(why, os.fsencode(below) + entry.name + slash)
+    known = {shard.stem for shard in shards}
+    if alone := sorted(name for name, stem in compressed if stem not in known):
+        raise ValueError(
+            f"data {str(folder)!r} holds compressed shards, {shortened(alone)}, which cannot be read at any place: "
+            "unpack them to .tar (gunzip, unzstd ...), or move them elsewhere"
+        )
+    for name, _ in compressed:
+        found.leave_out(COMPRESSED, os.fsencode(below + name))
+    if not shards:
+        raise ValueError(f"data {str(folder)!r} holds no .tar shards")
+    return sorted(shards)

@@ -1,5 +1,6 @@
 """Which images are to train on and which to test on."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from trevsnn.data.dataset import Samples, Source
+from trevsnn.data.listing import FOLDER, entries_of, extension_of, kind_of, passed_over
+from trevsnn.data.names import differ_in_case_only
 from trevsnn.data.seeding import seeded
 from trevsnn.suggest import shortened
 
@@ -51,19 +54,29 @@ def spread(samples: Samples, count: int) -> Samples:
 
 
 def find_splits(root: Path, val_split: float | None) -> dict[str, Path]:
-    """The folders of "train" and "test" below a folder; without them, the folder itself is "test".
+    """The folders of "train" and "test" below a folder, in large or small letters; without them, the folder itself is
+    "test".
 
     Raises:
         ValueError: when the folder does not exist, only part of it is there, or val_split is out of range.
     """
     if not root.is_dir():
         raise ValueError(f"data {str(root)!r} {'is no folder' if root.exists() else 'does not exist'}")
+    spellings: dict[str, list[str]] = {}
+    for entry in entries_of(os.fsencode(root)):
+        name = os.fsdecode(entry.name)
+        if name.lower() in (*TRAIN, *TEST) and _holds_classes(entry):
+            spellings.setdefault(name.lower(), []).append(name)
     found = {}
     for split, names in (("train", TRAIN), ("test", TEST)):
-        for name in reversed(names):  # the first that there is
-            folder = root / name
-            if folder.is_dir() and any(part.is_dir() or part.suffix == ".tar" for part in folder.iterdir()):
-                found[split] = folder  # and no class of that name
+        name = next((name for name in names if name in spellings), None)
+        if name is not None:
+            if len(spellings[name]) > 1:
+                raise ValueError(
+                    f"data {str(root)!r} has {' and '.join(map(repr, sorted(spellings[name])))}: put them together, or "
+                    "give one of them another name"
+                )
+            found[split] = root / spellings[name][0]
     if val_split is not None:
         if not 0 < val_split < 1:
             raise ValueError(f"val_split={val_split!r} must be more than 0 and less than 1")
@@ -72,10 +85,21 @@ def find_splits(root: Path, val_split: float | None) -> dict[str, Path]:
                 f"data {str(root)!r} has {found['test'].name}/ to test on; leave --val-split out, or give "
                 f"{str(found['train'])!r} as data"
             )
-        return {"test": found.get("train", root)}
+        return {"test": found.get("train", found.get("test", root))}
     if "train" in found and "test" not in found:
-        raise ValueError(f"data {str(root)!r} has {found['train'].name}/ but no val/; add it, or give --val-split 0.1")
+        name = found["train"].name
+        raise ValueError(f"data {str(root)!r} has {name}/ but no val/; add it, or give --val-split 0.1")
     return found or {"test": root}
+
+
+def _holds_classes(entry: os.DirEntry[bytes]) -> bool:
+    """Whether it is a folder of folders or shards, and no class of that name."""
+    if kind_of(entry) != FOLDER:
+        return False
+    return any(
+        passed_over(part.name) is None and (extension_of(part.name) == b".tar" or kind_of(part) == FOLDER)
+        for part in entries_of(entry.path)
+    )
 
 
 def check_same_classes(root: Path, names: Mapping[str, Sequence[str]]) -> None:
@@ -84,31 +108,36 @@ def check_same_classes(root: Path, names: Mapping[str, Sequence[str]]) -> None:
     Raises:
         ValueError: naming some that one of them lacks.
     """
-    if "train" in names and names["train"] != names["test"]:
+    if "train" in names and set(names["train"]) != set(names["test"]):
         train, test = set(names["train"]), set(names["test"])
         parts = [
             f"only to {what} on: {shortened(sorted(only))}"
             for what, only in (("train", train - test), ("test", test - train))
             if only
         ]
+        if alike := differ_in_case_only(sorted(train - test), test - train):
+            parts.append(f"{alike[0][0]!r} and {alike[0][1]!r} differ in large and small letters only: rename one")
         raise ValueError(f"data {str(root)!r} has other classes to train on than to test on; {'; '.join(parts)}")
 
 
-def train_and_test(read: Mapping[str, Samples], val_split: float | None) -> tuple[Samples | None, Samples, str]:
+def train_and_test(
+    read: Mapping[str, Samples], val_split: float | None, names: Sequence[str]
+) -> tuple[Samples | None, Samples, str]:
     """What to train on, None for nothing, what to test on, and how that was drawn; empty where the data say.
 
     Args:
         read: samples of "test" and perhaps of "train".
         val_split: share of every class's "test" to test on, the rest being to train on; None for all.
+        names: of the classes.
     """
     if val_split is None:
         return read.get("train"), read["test"], ""
-    kept, held_out = split_by_class(read["test"].labels, val_split)
+    kept, held_out = split_by_class(read["test"].labels, val_split, names)
     how = f"{val_split:.4g} of each class, drawn with seed {SPLIT_SEED}"
     return Subset(read["test"], kept), Subset(read["test"], held_out), how
 
 
-def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+def split_by_class(labels: np.ndarray, share: float, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Indices to train on and to test on: of every class about this share, at least one image, the same at every call.
 
     Raises:
@@ -119,7 +148,9 @@ def split_by_class(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.nda
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise ValueError(f"a class of {len(members)} image cannot be split; add images, or leave --val-split out")
+            raise ValueError(
+                f"a class of 1 image cannot be split, {names[label]!r}; add images to it, or leave --val-split out"
+            )
         count = min(max(1, round(share * len(members))), len(members) - 1)
         test[generator.permutation(members)[:count]] = True
     return np.flatnonzero(~test), np.flatnonzero(test)

@@ -54,6 +54,8 @@ class SpikingNetwork(nn.Module):
         names = ("T", "N", "in_chans", "H", "W") if self.config.frames else ("N", "in_chans", "H", "W")
         if x.dim() != len(names):
             raise ValueError(f"input of shape {tuple(x.shape)} must have {len(names)} dimensions ({', '.join(names)})")
+        if not x.shape[-4]:
+            raise ValueError(f"input of shape {tuple(x.shape)} is a batch of nothing; give at least one sample")
         if x.shape[-3] != self.config.in_chans:
             raise ValueError(
                 f"input of shape {tuple(x.shape)} has {x.shape[-3]} channels, in_chans={self.config.in_chans}"

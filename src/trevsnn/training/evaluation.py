@@ -23,6 +23,10 @@ class Evaluation:
     loss: float
     """Mean cross-entropy (nats)."""
 
+    def __post_init__(self) -> None:
+        if not self.confusion.any():
+            raise ValueError("there is no image to test on that can be read")
+
     @property
     def images(self) -> int:
         """Number of images."""
@@ -60,9 +64,7 @@ class Tally:
         processes, confusion = processes or Processes(), self.confusion.clone()
         processes.add_up(confusion)
         (loss,) = processes.sum(self.loss, device=confusion.device)
-        if not confusion.any():
-            raise ValueError("there is no image to test on that can be read")
-        return Evaluation(confusion=confusion.cpu(), loss=loss / int(confusion.sum()))
+        return Evaluation(confusion=confusion.cpu(), loss=loss / max(1, int(confusion.sum())))
 
 
 def evaluate(
@@ -90,7 +92,13 @@ def evaluate(
 
 
 def predict(model: SpikingNetwork, preprocessing: Preprocessing | FramePreprocessing, samples: Sequence[Any]) -> Tensor:
-    """L or RGB pictures of any size, or recordings -> probabilities (N, num_classes), on the CPU."""
+    """L or RGB pictures of any size, or recordings -> probabilities (N, num_classes), on the CPU.
+
+    Raises:
+        ValueError: for none.
+    """
+    if not samples:
+        raise ValueError("there is no sample to predict; give at least one")
     device, transform = next(model.parameters()).device, preprocessing.transform()
     parts = []
     with torch.inference_mode():

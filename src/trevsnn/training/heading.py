@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import fields
 
-from trevsnn.data import LabelledData
+from trevsnn.data import LabelledData, describe_data
 from trevsnn.models import LoadReport
 from trevsnn.models.tensor_names import in_groups
 from trevsnn.training.config import TrainConfig
@@ -19,19 +19,14 @@ _ON_OTHER_LINES = {"data", "model", "image_size", "weights"}
 def describe_run(learner: Learner, dataset: LabelledData, origins: Origins | None = None) -> str:
     """The lines with which a run, its continuation or a dry run begins."""
     origins = origins or Origins()
-    lines = [*describe_data(dataset), *_settings(origins), _model(learner, origins), _input(learner, origins)]
+    lines = [*_settings(origins), _model(learner, origins), _input(learner, origins)]
     if learner.load_report is not None:
         lines += _weights(learner, learner.load_report)
     lines += [("note", note) for note in (*origins.notes, *learner.notes)]
-    return "\n".join(_line(label, text) for label, text in lines)
-
-
-def describe_data(dataset: LabelledData) -> list[tuple[str, str]]:
-    """Labels and texts of the lines about the samples."""
-    train = f"{len(dataset.train or ()):,} to train on, " if dataset.train is not None else ""
-    split = f" ({dataset.split})" if dataset.split else ""
-    classes = len(dataset.class_names)
-    return [("data", f"{dataset.name}: {train}{len(dataset.test):,} to test on{split}, {classes:,} classes")]
+    if learner.left_over:
+        lines.append(("note", learner.left_over))
+    data = f"{'data':<{_LABEL}}{describe_data(dataset)}"
+    return "\n".join([data, *(_line(label, text) for label, text in lines)])
 
 
 def _settings(origins: Origins) -> list[tuple[str, str]]:

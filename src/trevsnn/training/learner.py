@@ -108,6 +108,9 @@ class Learner:
         self.device = choose_device(config.device)
         self.effective_batch, self.batches_per_step = _step_size(config, dataset, processes)
         self.steps_per_epoch = len(dataset.train or ()) // self.effective_batch
+        images = len(dataset.train or ())
+        self.left_over = _left_over(config, images, self.effective_batch, processes.world) if fresh else ""
+        """A line about the images that every epoch leaves out; empty for none."""
         self.load_report: LoadReport | None = None
         torch.manual_seed(config.seed)
         self.model = self._build(dataset)
@@ -315,6 +318,23 @@ def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes)
         )
         raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower {option}")
     return effective, effective // together
+
+
+def _left_over(config: TrainConfig, images: int, effective: int, world: int) -> str:
+    left = images % effective
+    if not left:
+        return ""
+    unit, option = (
+        (world, "--batch-size") if config.effective_batch is None else (config.batch_size * world, "--effective-batch")
+    )
+    sizes = range(effective // unit, effective // unit // 2, -1)
+    best = min(sizes, key=lambda size: images % (size * unit), default=effective // unit)
+    fewer = images % (best * unit)
+    value = best if config.effective_batch is None else best * unit
+    remedy = f"; {option} {value} leaves out {fewer or 'none'}" if fewer < left else ""
+    return (
+        f"every epoch leaves out {left:,} of {images:,}, others each time, which fill no step of {effective:,}{remedy}"
+    )
 
 
 def _preprocessing(

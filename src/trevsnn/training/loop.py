@@ -109,6 +109,7 @@ def _train(
                 )
             if first:
                 folder.tidy(unreadable)
+                folder.write_data(state.dataset)
                 folder.write_metrics(state.history)
         elif first:
             folder.create(config, state.dataset)

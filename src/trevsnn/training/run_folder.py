@@ -2,6 +2,7 @@
 
     config.toml           the configuration, readable and re-runnable
     start.txt             the first lines of the run, and with --weights what became of every tensor
+    data.json             how many samples of each class there were, and everything that was left out
     checkpoints/          everything that an exact resume needs, after some steps, the last few times
     model.safetensors     the weights after the last whole epoch, with the network's name and options in the metadata
     best.safetensors      the weights after the epoch of the highest accuracy on the test images
@@ -30,7 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trevsnn.data import BadImageError, LabelledData
+from trevsnn.data import BadImageError, LabelledData, list_data
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.files import atomic_path, read_text, write_text
@@ -61,6 +62,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.toml"
         self.start = self.path / "start.txt"
+        self.data = self.path / "data.json"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / WEIGHTS_FILE
         self.best = self.path / "best.safetensors"
@@ -108,6 +110,7 @@ class RunFolder:
         return [
             self.config,
             self.start,
+            self.data,
             self.checkpoints,
             self.weights,
             self.best,
@@ -152,6 +155,7 @@ class RunFolder:
             else:
                 part.unlink(missing_ok=True)
         write_text(self.config, dump_config(dataset.name, config))
+        self.write_data(dataset)
         self.checkpoints.mkdir()
         self.samples.mkdir()
         test = dataset.test.samples if isinstance(dataset.test, CachedFrames) else dataset.test
@@ -165,6 +169,10 @@ class RunFolder:
         """Write the first lines of the run, and what became of every tensor of a weights file."""
         tensors = "" if report is None else f"\n{describe_tensors(report)}\n"
         write_text(self.start, f"{heading}\n{tensors}")
+
+    def write_data(self, dataset: LabelledData) -> None:
+        """Write what was found and what was left out."""
+        write_text(self.data, json.dumps(list_data(dataset), indent=2) + "\n")
 
     def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
         name = class_name.replace("/", "_")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_3
 
-from trevsnn.data import BadImageError, load_dataset
+from trevsnn.data import BadImageError, describe_data, load_dataset
 from trevsnn.data.events.datasets import GESTURES, OBJECTS, read_as
 
 
@@ -126,6 +126,39 @@ def test_gestures_that_are_not_all_there(gestures):
     (gestures / "trials_to_train.txt").unlink()
     with pytest.raises(ValueError, match=r"has no trials_to_train\.txt"):
         load_dataset("events/dvs128gesture", gestures)
+
+
+def test_what_is_left_out_of_gestures(gestures):
+    (gestures / "user03_led.aedat").touch()
+    (gestures / "README.txt").touch()
+    (gestures / "trials_to_train.txt").write_bytes("user01_led.aedat\r\nuser02_lab.aedat\r\n\r\n".encode("utf-16"))
+    line = describe_data(load_dataset("events/dvs128gesture", gestures))
+    assert line == (
+        "events/dvs128gesture: 4 to train on, 1 to test on, 11 classes; left out 2: 1 in no list (user03_led.aedat), "
+        "1 of other kinds (.txt); nothing to train on in 7 classes (right_arm_clockwise, "
+        "right_arm_counter_clockwise, left_arm_clockwise and 4 more); nothing to test on in 10 classes "
+        "(hand_clapping, right_hand_wave, left_hand_wave and 7 more)"
+    )
+    for lines, message in (
+        ("user01_led.aedat\nuser01_led.aedat", r"lists 'user01_led\.aedat' 2 times; remove the line"),
+        ("user01_led.aedat\nuser02_lab.raw", r"lists 'user02_lab\.raw', which is no \.aedat file"),
+        ("user29_led.aedat", r"user29_led\.aedat is listed both to train and to test on"),
+    ):
+        (gestures / "trials_to_train.txt").write_text(lines)
+        with pytest.raises(ValueError, match=message):
+            load_dataset("events/dvs128gesture", gestures)
+
+
+def test_data_sets_as_spikingjelly_lays_them_out(cifar10dvs, tmp_path_factory):
+    root = tmp_path_factory.mktemp("spikingjelly")
+    for name in ("download", "frames_number_16_split_by_number"):
+        (root / name).mkdir()
+    message = r"holds download, frames_number_.*, as SpikingJelly lays data out, but not extract: give the folder"
+    with pytest.raises(ValueError, match=message):
+        load_dataset("events/cifar10dvs", root, 0.25)
+    (root / "extract").symlink_to(cifar10dvs)
+    data = load_dataset("events/cifar10dvs", root, 0.25)
+    assert (len(data.train), data.inventory.folder) == (30, root / "extract")
 
 
 def test_nmnist(tmp_path):

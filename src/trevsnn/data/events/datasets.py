@@ -1,6 +1,7 @@
 """Data sets of recordings, by name."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +17,11 @@ from trevsnn.data.events.files import READERS, check_readable, read_recording, r
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.events.recording import Events
 from trevsnn.data.folder import FileSamples, read_class_folders, read_folder
+from trevsnn.data.inventory import OTHER_KIND, Listing
+from trevsnn.data.listing import FOLDER, OWN, entries_of, extension_of, kind_of, leave_out_beside, passed_over
 from trevsnn.data.pictures import BadImageError
 from trevsnn.data.splitting import train_and_test
+from trevsnn.files import read_text
 from trevsnn.suggest import shortened
 
 DVS128, NMNIST = (128, 128), (34, 34)
@@ -26,6 +30,9 @@ MODEL = "trevsnn_dvs"
 CIFAR10DVS, RECORDING_FOLDER = "events/cifar10dvs", "events/folder"
 LARGEST = 128
 """Sensors with longer sides are reduced to frames of this height and width by default (pixels)."""
+_LISTINGS = "trials_to_train.txt", "trials_to_test.txt"
+UNLISTED = "in no list"
+_OF_SPIKINGJELLY = "download", "extract", "events_np"
 SILENCE = 100_000
 """A label may end so long after the last event (microseconds)."""
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -155,13 +162,14 @@ def cifar10dvs(root: Path, val_split: float | None = None) -> LabelledData:
     Raises:
         ValueError: when the folder does not hold them.
     """
-    names, read = read_class_folders(root, val_split, RotatedFiles, (".aedat",))
+    root = unpacked(root, "extract")
+    names, read, inventory = read_class_folders(root, val_split, RotatedFiles, (".aedat",))
     if names != OBJECTS:
         raise ValueError(
             f"data {str(root)!r} holds the class folders {shortened(names)}, not those of CIFAR10-DVS: unpack its ten "
             f"archives there, {OBJECTS[0]} to {OBJECTS[-1]}"
         )
-    train, test, split = train_and_test(read, val_split)
+    train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name=CIFAR10DVS,
         class_names=names,
@@ -170,6 +178,7 @@ def cifar10dvs(root: Path, val_split: float | None = None) -> LabelledData:
         split=split,
         model=MODEL,
         preprocessing=_frames(DVS128),
+        inventory=inventory,
     )
 
 
@@ -184,13 +193,24 @@ def dvs128gesture(root: Path) -> LabelledData:
     Raises:
         ValueError: when the folder does not hold them, or a file of labels cannot be read.
     """
+    root = unpacked(root, "extract", "DvsGesture")
+    train, test = (_trials(root, listing) for listing in _LISTINGS)
+    if both := set(train.files) & set(test.files):
+        raise ValueError(f"{min(both).name} is listed both to train and to test on; remove it from one of {_LISTINGS}")
+    used = {*_LISTINGS, *(name for file in (*train.files, *test.files) for name in (file.name, _labels_of(file).name))}
+    found = Listing()
+    for entry in entries_of(os.fsencode(root)):
+        if os.fsdecode(entry.name) not in used and entry.name != OWN:
+            recorded = extension_of(entry.name) == b".aedat"
+            found.leave_out(passed_over(entry.name) or (UNLISTED if recorded else OTHER_KIND), entry.name)
     return LabelledData(
         name="events/dvs128gesture",
         class_names=GESTURES,
-        train=_trials(root, "trials_to_train.txt"),
-        test=_trials(root, "trials_to_test.txt"),
+        train=train,
+        test=test,
         model=MODEL,
         preprocessing=_frames(DVS128),
+        inventory=found.inventory(root),
     )
 
 
@@ -205,11 +225,13 @@ def nmnist(root: Path) -> LabelledData:
     Raises:
         ValueError: when the folder does not hold them.
     """
-    splits = {}
+    root = unpacked(root, "extract")
+    splits, found = {}, Listing()
+    leave_out_beside(root, ("Train", "Test"), found)
     for split in ("Train", "Test"):
         if not (root / split).is_dir():
             raise ValueError(f"data {str(root)!r} has no folder {split!r}: unpack the archives of N-MNIST there")
-        names, splits[split] = read_folder(root / split, RecordingFiles, (".bin",))
+        names, splits[split] = read_folder(root / split, RecordingFiles, (".bin",), found, split)
         if names != tuple(map(str, range(10))):
             raise ValueError(f"data {str(root / split)!r} holds {shortened(names)}, not the digits' folders 0 to 9")
     return LabelledData(
@@ -219,6 +241,7 @@ def nmnist(root: Path) -> LabelledData:
         test=splits["Test"],
         model=MODEL,
         preprocessing=_frames(NMNIST),
+        inventory=found.inventory(root),
     )
 
 
@@ -235,11 +258,12 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
     """
     if sensor_size is None:
         raise ValueError("a folder of recordings needs the height and width of the sensor: --sensor-size 128 128")
-    names, read = read_class_folders(root, val_split, RecordingFiles, tuple(READERS))
+    root = unpacked(root, "events_np")
+    names, read, inventory = read_class_folders(root, val_split, RecordingFiles, READERS.keys())
     for samples in read.values():
         for path in {path.suffix: path for path in map(samples.path, range(len(samples)))}.values():
             check_readable(path)
-    train, test, split = train_and_test(read, val_split)
+    train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name=RECORDING_FOLDER,
         class_names=names,
@@ -248,7 +272,33 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
         split=split,
         model=MODEL,
         preprocessing=_frames(sensor_size),
+        inventory=inventory,
     )
+
+
+def unpacked(root: Path, *folders: str) -> Path:
+    """The folder in which SpikingJelly keeps the files wanted, where it has laid these data out; else the data's own.
+
+    Raises:
+        ValueError: when it has, and they are not there.
+    """
+    if not root.is_dir():
+        return root
+    names = [entry.name for entry in entries_of(os.fsencode(root)) if kind_of(entry) == FOLDER]
+    names = [os.fsdecode(name) for name in names if passed_over(name) is None]
+    if not any(name in _OF_SPIKINGJELLY for name in names) or not all(map(_is_of_spikingjelly, names)):
+        return root
+    inner = root.joinpath(*folders)
+    if not inner.is_dir():
+        raise ValueError(
+            f"data {str(root)!r} holds {shortened(sorted(names))}, as SpikingJelly lays data out, but not "
+            f"{'/'.join(folders)}: give the folder that holds the class folders or the archive's files as --data"
+        )
+    return inner
+
+
+def _is_of_spikingjelly(name: str) -> bool:
+    return name in _OF_SPIKINGJELLY or name.startswith(("frames_number_", "duration_", "frames_fixed_"))
 
 
 def _frames(sensor_size: tuple[int, int]) -> FramePreprocessing:
@@ -262,10 +312,14 @@ def _trials(root: Path, listing: str) -> Trials:
         raise ValueError(
             f"data {str(root)!r} has no {listing}: give the folder that the archive of DVS128 Gesture makes"
         )
-    lines = (root / listing).read_text(encoding="utf-8").split()
-    files = [root / line for line in lines if line.endswith(".aedat")]
+    lines = list(filter(None, map(str.strip, read_text(root / listing).split("\n"))))
+    files = [root / line for line in lines]
     if not files:
-        raise ValueError(f"{str(root / listing)!r} lists no .aedat file")
+        raise ValueError(f"{str(root / listing)!r} lists no recording")
+    for line, times in Counter(lines).items():
+        if times > 1 or not line.endswith(".aedat"):
+            why = f"lists {line!r} {times} times" if times > 1 else f"lists {line!r}, which is no .aedat file"
+            raise ValueError(f"{str(root / listing)!r} {why}; remove the line")
     spans, labels = [], []
     for number, file in enumerate(files):
         if not file.is_file():
@@ -284,7 +338,7 @@ def _read_labels(path: Path) -> list[tuple[int, int, int]]:
     """Class from 1, beginning and end (microseconds) of each trial."""
     trials = []
     try:
-        _, *lines = path.read_text(encoding="utf-8").splitlines()
+        _, *lines = read_text(path).splitlines()
         for line in filter(str.strip, lines):
             label, start, stop = map(int, line.split(","))
             trials.append((label, start, stop))
