@@ -13,8 +13,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from trevsnn.data.metadata import turn_of, without_metadata
 
 BLACK, WHITE = 0, 255
-_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
-"""Formats that Pillow knows of: pages, films and measurements."""
+_NO_PICTURES = {"BUFR", "EPS", "GBR", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "MPEG", "SPIDER", "WMF"}
+"""Formats that Pillow knows of: pages, films, brushes and measurements. Some would take any damaged file for theirs."""
 _USUAL = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 

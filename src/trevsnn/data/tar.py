@@ -4,7 +4,9 @@ A key ends, as WebDataset has it, at the first dot of a file's name: KEY.jpg is 
 class; KEY.seg.png is another field of the same sample and left out.
 """
 
+import io
 import json
+import os
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator
@@ -28,6 +30,15 @@ _LONGEST, _MOST_DIGITS = 2**20, 18
 """Bytes of a file that holds a class, and digits of its number."""
 _END = 512
 """Bytes of a block; two of zeros are the end of an archive."""
+
+
+class _Clipped(io.BufferedReader):
+    """A file that takes no memory for more than it holds, whatever length a damaged header asks for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LONGEST:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
 
 
 class TarSample(NamedTuple):
@@ -78,7 +89,7 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
 
     try:
         length = shard.stat().st_size
-        with tarfile.open(shard, "r:") as tar:
+        with _Clipped(io.FileIO(shard)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 if info.isreg() and not 0 <= info.size <= length - info.offset_data:
                     raise ValueError(f"{info.name!r} is longer than the rest of it; it is damaged or cut off")
@@ -99,8 +110,6 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
             _check_end(shard, tar.offset, place, found)
     except (tarfile.TarError, OSError, ValueError, LookupError) as error:
         raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
-    except MemoryError as error:  # a name that is said to be longer than the memory
-        raise ValueError(f"shard {str(shard)!r} cannot be read: it is damaged") from error
     _check_keys(shard, samples)
     return list(_pictures(shard, samples, places, leave_out))
 
