@@ -9,13 +9,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-<<<<<<< HEAD
-_LONGEST = 32
-"""Sides of the middle of a picture, to each other, at most."""
-=======
 from trevsnn.checks import is_number, is_whole
 
->>>>>>> 5bccf12 (Preprocessing from a file: sizes are checked before anything of them is made; frames of the same time are no nonsense)
+_LONGEST = 32
+"""Sides of the middle of a picture, to each other, at most."""
 Transform = Callable[[Image.Image], Tensor]
 
 
