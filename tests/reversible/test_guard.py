@@ -166,3 +166,14 @@ def test_batches_of_other_sizes_are_refused():
     state = grid.step(0, torch.ones(2, 3))
     with pytest.raises(ValueError, match=r"membranes\[0\] of shape \(2, 5\) and an input of shape \(1, 3\)"):
         grid.step(1, torch.ones(1, 3), state.membranes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [torch.neg, lambda x: 2 * x, lambda x: x / 2, lambda x: x.flip(-1), lambda x: x.roll(1, -1), lambda x: x.mT],
+    ids=["sign", "twice", "half", "flipped", "rolled", "transposed"],
+)
+def test_changes_of_whole_maps_are_seen(change):
+    x = torch.randn(2, 3, 32, 32)
+    assert Fingerprint.of(x).differs(Fingerprint.of(change(x)))
+    assert Fingerprint.of(torch.zeros(2, 3, 32, 32)).differs(Fingerprint.of(torch.ones(2, 3, 32, 32)))

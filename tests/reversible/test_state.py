@@ -143,6 +143,20 @@ class Random(nn.Module):
         return x * (torch.rand(x.shape, generator=self.torch) < 0.5) * (own + random.random() + np.random.rand())  # noqa: NPY002
 
 
+class EverySecondCall(nn.Module):
+    """A slow neuron: most calls read its potential without changing it."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.slow = 0, neuron.LIFNode()
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls % 2:
+            self.slow(x)
+        return x * self.slow.v
+
+
 STATEFUL = {
     "LIF": neuron.LIFNode,
     "LIF without reset": lambda: neuron.LIFNode(tau=3.0, v_reset=None, detach_reset=True),
@@ -160,6 +174,7 @@ STATEFUL = {
             Collections,
             Objects,
             Random,
+            EverySecondCall,
         )
     },
 }

@@ -40,14 +40,14 @@ class Fingerprint(NamedTuple):
         """Of the samples from the number `first` on, x (N, ...). Those of parts add up to that of all."""
         x = x.detach()
         x = torch.view_as_real(x) if x.is_complex() else x
-        sums = x.view(_INTEGERS[x.element_size()]) if x.dtype != torch.bool else x
-        if x.dim() > 2:
-            sums = sums.sum(dim=tuple(range(2, x.dim())), dtype=torch.int32 if x.element_size() < 8 else torch.int64)
-        sums = sums.reshape(len(x), -1) if len(x) else sums.new_zeros(0, 1)
-        size = sums.shape[1]
-        weights = torch.arange(first * size, (first + len(x)) * size, dtype=torch.int64, device=x.device)
-        bits = (sums * weights.mul_(2).add_(1).view_as(sums)).sum()
-        return cls(bits, None if _repeats_exactly(x.device) else _some_values(x))
+        bits = x if x.dtype == torch.bool else x.view(_INTEGERS[x.element_size()])
+        places = tuple(range(2, x.dim()))
+        features = bits.sum(dim=places, dtype=torch.int64) if places else bits.long()  # (N, C)
+        total = (features * _weights(features.shape, first * features[:1].numel(), x.device)).sum()
+        if places:
+            maps = bits.sum(dim=(0, 1), dtype=torch.int64)
+            total = total + (maps * _weights(maps.shape, 0, x.device)).sum()
+        return cls(total, None if _repeats_exactly(x.device) else _some_values(x))
 
     def plus(self, other: "Fingerprint") -> "Fingerprint":
         """Of these samples and others."""
@@ -95,6 +95,12 @@ class Watch(Function):
         (again,) = ctx.saved_tensors
         check(ctx.first, Fingerprint.of(again), ctx.name)
         return grad, None, None
+
+
+def _weights(shape: torch.Size, first: int, device: torch.device) -> Tensor:
+    """Odd numbers without a pattern, from the one with the number `first` on."""
+    numbers = torch.arange(first, first + shape.numel(), dtype=torch.int64, device=device)
+    return (numbers * 0x9E3779B97F4A7C1 ^ numbers.mul(0x5851F42D4C957F) >> 29).bitwise_or_(1).view(shape)
 
 
 def _is_waited_for(device: torch.device) -> bool:

@@ -44,6 +44,8 @@ class ReplayableModule:
         return self._state is not None
 
     def __call__(self, *args: Any) -> Any:
+        if torch.compiler.is_compiling():  # the compiler plans the second run itself, and changes no state twice
+            return self.module(*args)
         replaying = self.replaying
         output = self._again(*args) if replaying else self._first(*args)
         if self.watched and isinstance(output, Tensor):

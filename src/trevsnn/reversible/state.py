@@ -60,7 +60,6 @@ class ModuleState:
         self._values, moved = changed, {id(value.of) for value in changed}
         for place in self._places:
             place.moves = place.changed() or place.held(moved)
-        self._places = [place for place in self._places if place.moves or place.lasting]
 
     def modified(self) -> Tensor | None:
         """A tensor that the call did not change, but that was changed in place since; None if there is none."""
@@ -126,17 +125,17 @@ class ModuleState:
         foreign = not _without_state(kind)
         self._modes.append((module, module.training))
         if parameters := attributes["_parameters"]:
-            self._places.append(_Place(parameters, lasting=True))
+            self._places.append(_Place(parameters))
             self._hold_constant(p for p in parameters.values() if p is not None)
         if buffers := attributes["_buffers"]:
-            self._places.append(_Place(buffers, lasting=True))
+            self._places.append(_Place(buffers))
             if module.training or foreign:
                 pending += buffers.values()
             else:
                 self._hold_constant(b for b in buffers.values() if b is not None)
         pending += attributes["_modules"].values()
         if foreign:
-            self._places.append(_Place(attributes, lasting=True))
+            self._places.append(_Place(attributes))
             pending += (value for name, value in attributes.items() if name not in _PARTS_OF_MODULES)
             pending += (*kind.__mro__, *_GLOBAL_GENERATORS)
 
@@ -150,12 +149,12 @@ class _Place:
     """What a container holds.
 
     Args:
-        container: a dictionary (of attributes, for example), list, deque, set or bytearray.
-        lasting: whether others may change it between a call that did not and the repetition of that call.
+        container: a dictionary (of attributes, for example), list, deque, set or bytearray. A later call, or others,
+            may change it before this call, which did not, is repeated.
     """
 
-    def __init__(self, container: Any, lasting: bool = False):
-        self.container, self.lasting = container, lasting
+    def __init__(self, container: Any):
+        self.container = container
         self.moves = False  # whether the call changes it
         self.before = self.content()
 
