@@ -39,7 +39,7 @@ def test_it_is_continued_and_fine_tuned(trevsnn, run, tmp_path):
     tokens = ["--weights", run, "--epochs", 1, "--warmup-epochs", 0, "--output", tmp_path / "tuned"]
     code, text, error = trevsnn("train", "digits", *tokens)
     assert code == 0, error
-    assert "started from" in text
+    assert "  loaded" in text
 
 
 def test_its_gradients_are_studied(trevsnn, run, tmp_path):

@@ -87,13 +87,13 @@ class Watch(Function):
     def forward(ctx, x, name, replaying):
         ctx.save_for_backward(x)
         ctx.set_materialize_grads(False)
-        ctx.name, ctx.first = name, None if replaying else Fingerprint.of(x)
+        ctx.called, ctx.first = name, None if replaying else Fingerprint.of(x)
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx, grad):
         (again,) = ctx.saved_tensors
-        check(ctx.first, Fingerprint.of(again), ctx.name)
+        check(ctx.first, Fingerprint.of(again), ctx.called)
         return grad, None, None
 
 

@@ -125,7 +125,7 @@ class Tap(Function):
         ctx.kind = kind or _NoTap
         ctx.rest = rest and (rest.body, len(rest.samples), rest.size)
         ctx.autocast = same_autocast(decay.device.type)
-        ctx.name, ctx.first = name, None
+        ctx.called, ctx.first = name, None
         if replaying:
             return decay.new_zeros(()), decay.new_zeros(())
         f = rest.run_without_graph() if rest else tensors[0].view_as(tensors[0])
@@ -159,7 +159,7 @@ class Tap(Function):
                     if tap.needs_f:
                         see(rest.run_without_graph(), slice(None))
             if prints:
-                check(ctx.first, reduce(Fingerprint.plus, prints), ctx.name)
+                check(ctx.first, reduce(Fingerprint.plus, prints), ctx.called)
         grad_decay = tap.grad_alpha
         if grad_decay is not None:
             grad_decay = grad_decay.sum_to_size(decay.shape).to(decay.dtype) if ctx.needs_input_grad[4] else None
