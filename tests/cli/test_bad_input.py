@@ -189,7 +189,10 @@ def test_images_that_are_none(refused, digits_run, tmp_path):
     refused(["predict", digits_run, tmp_path / "missing.png"], "missing.png' does not exist")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").write_text("none")
-    refused(["predict", digits_run, tmp_path / "notes"], "notes' holds no image; left out: 1 files (1 .txt)")
+    refused(
+        ["predict", digits_run, tmp_path / "notes"],
+        "notes' holds no images: 0 images; left out 1: 1 of other kinds (.txt)",
+    )
     refused(["predict", digits_run, text, "--top", "0"], "top=0 must be")
 
 

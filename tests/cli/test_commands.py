@@ -120,7 +120,9 @@ def test_predict_takes_folders_and_shows_the_most_probable(trevsnn, digits_run, 
         assert [entry["probability"] for entry in row["top"]] == [row["probabilities"][name] for name in ranked]
         assert (row["class"], row["probability"]) == tuple(row["top"][0].values())
     assert len(re.findall(r"%", text)) == 20
-    assert text.endswith("left out: 2 files (1 .txt, 1 hidden)\n")
+    line = "data            4 images; left out 3: 1 hidden, 1 link loop (b/again/), 1 of other kinds (.txt)\n"
+    assert text.startswith(f"{line}input 1 x 32 x 32")
+    assert sum(part["count"] for part in rows[0]["data"]["left_out"]) == 3
     assert len(json.loads(table.read_text())[0]["top"]) == 5
     assert trevsnn("predict", digits_run, folder, "--top", 99, "--json", table)[0] == 0
     assert len(json.loads(table.read_text())[0]["top"]) == 10

@@ -107,5 +107,6 @@ def test_metrics_of_which_a_line_is_broken(trevsnn, digits_run, tmp_path):
 
 def test_the_size_of_the_input_is_told(trevsnn, digits_run):
     sample = min((digits_run / "samples").iterdir())
-    for command in (["eval", digits_run], ["predict", digits_run, sample]):
-        assert trevsnn(*command)[1].startswith("input 1 x 32 x 32, as the weights were trained\n")
+    line = "input 1 x 32 x 32, as the weights were trained\n"
+    assert trevsnn("eval", digits_run)[1].startswith(f"{DATA}\n{line}")
+    assert trevsnn("predict", digits_run, sample)[1].startswith(line)

@@ -1,6 +1,7 @@
 """`trevsnn predict`."""
 
 import re
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,12 +9,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from timm.data import ImageNetInfo
 
-from trevsnn.cli.listing import find_files
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import BadImageError, FramePreprocessing, open_picture
+from trevsnn.data import BadImageError, FramePreprocessing, check_files, open_picture
 from trevsnn.data.events.datasets import read_as
 from trevsnn.data.events.files import READERS
+from trevsnn.data.inventory import Listing
+from trevsnn.data.inventory import in_words as left_out_in_words
+from trevsnn.data.listing import list_folder
 from trevsnn.data.loading import TEST_BATCH
 from trevsnn.data.pictures import EXTENSIONS
 from trevsnn.models.config import check_count
@@ -58,9 +61,14 @@ def predict_images(
     clips = isinstance(preprocessing, FramePreprocessing)
     if clips and invert:
         raise ValueError("invert=True is for images; leave --invert out for recordings")
-    found = find_files(images, tuple(READERS) if clips else EXTENSIONS)
-    if not found.files:
-        raise ValueError(f"{str(images[0])!r} holds no {'recording' if clips else 'image'}; {found.left_out()}")
+    things, listing = "recordings" if clips else "images", Listing()
+    files = _find(images, READERS.keys() if clips else EXTENSIONS, listing)
+    left_out = listing.left_out()
+    about = "; ".join(filter(None, [f"{len(files):,} {things}", left_out_in_words(left_out)]))
+    if not files:
+        raise ValueError(f"{str(images[0])!r} holds no {things}: {about}")
+    if files != [*images]:
+        plain_console().print(f"{'data':<16}{about}", soft_wrap=True)
 
     def read(path: Path) -> Any:
         if isinstance(preprocessing, FramePreprocessing):
@@ -69,9 +77,9 @@ def predict_images(
 
     rows: list[dict[str, Any]] = []
     unreadable: list[str] = []
-    for start in range(0, len(found.files), TEST_BATCH):
+    for start in range(0, len(files), TEST_BATCH):
         paths, samples = [], []
-        for path in found.files[start : start + TEST_BATCH]:
+        for path in files[start : start + TEST_BATCH]:
             try:
                 samples.append(read(path))
                 paths.append(path)
@@ -83,18 +91,38 @@ def predict_images(
                 _row(path, dict(zip(names, row, strict=True)), top) for path, row in zip(paths, shares, strict=True)
             ]
     if rows:
-        write_json(rows, json)
+        data = {"left_out": [part.as_json() for part in left_out]}
+        write_json([rows[0] | {"data": data}, *rows[1:]], json)
         plain_console().print(trained.input)
         lines = [
             entry | {"image": "" if place else row["image"]} for row in rows for place, entry in enumerate(row["top"])
         ]
         columns = {"image": "recording" if clips else "image", "class": "class", "probability": "probability"}
         show_table(lines, columns)
-    for line in [found.left_out()] * bool(found.others) + [f"left out: {line}" for line in unreadable if rows]:
-        plain_console().print(line, soft_wrap=True)
+    for line in unreadable if rows else ():
+        plain_console().print(f"left out: {line}", soft_wrap=True)
     if unreadable and not (skip_bad_images and rows):
-        among = f"{len(unreadable):,} of {len(found.files):,} cannot be read: " if len(found.files) > 1 else ""
+        among = f"{len(unreadable):,} of {len(files):,} cannot be read: " if len(files) > 1 else ""
         raise ValueError(f"{among}{shortened(unreadable)}")
+
+
+def _find(paths: Sequence[Path], extensions: Collection[str], listing: Listing) -> list[Path]:
+    """Files as they are, and those of folders, to the bottom.
+
+    Raises:
+        ValueError: for a path that does not exist, or a folder that cannot be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            check_files([path])
+            files.append(path)
+            continue
+        try:
+            files += list_folder(path, extensions, listing)
+        except OSError as error:
+            raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    return files
 
 
 def _row(path: Path, probabilities: dict[str, float], top: int) -> dict[str, Any]:

@@ -45,6 +45,12 @@ class LeftOut:
     extensions: Mapping[str, int] = field(default_factory=dict)
     """How many files of which, where these are the reason."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Everything, and how many are counted but not named."""
+        kinds = {"extensions": dict(self.extensions)} if self.extensions else {}
+        rest = {"names": list(self.names), "not_named": self.count - len(self.names)}
+        return {"why": self.why, "count": self.count, **kinds, **rest}
+
     def __str__(self) -> str:
         about = [*self.extensions] if self.why in _BY_EXTENSION else () if self.why in _SELDOM_NAMED else self.names
         why = _OF_ONE.get(self.why, self.why) if self.count == 1 else self.why
@@ -144,12 +150,7 @@ def list_data(data: "LabelledData") -> dict[str, Any]:
             for name, samples in splits.items()
             if samples is not None
         },
-        "left_out": [
-            {"why": part.why, "count": part.count}
-            | ({"extensions": dict(part.extensions)} if part.extensions else {})
-            | {"names": list(part.names), "not_named": part.count - len(part.names)}
-            for part in inventory.left_out
-        ],
+        "left_out": [part.as_json() for part in inventory.left_out],
         "remarks": _remarks(data),
     }
 

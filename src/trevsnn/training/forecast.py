@@ -48,8 +48,6 @@ class Forecast:
     """Of all epochs."""
     memory: tuple[str, int]
     """What is counted, and the most of it so far (bytes)."""
-    left_over: str = ""
-    """A line about the images that every epoch leaves out, as they fill no step; empty for none."""
     to_convert: int = 0
     """Recordings that are yet to become frames, which happens once; until then they are loaded more slowly."""
 
@@ -109,7 +107,6 @@ def forecast_run(
             test_seconds=test_seconds,
             seconds=config.epochs * epoch_seconds,
             memory=peak_memory(device),
-            left_over=learner.left_over,
             to_convert=sum(
                 sum(map(len, missing_frames(samples)))
                 for samples in (dataset.train, dataset.test)
