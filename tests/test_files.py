@@ -37,3 +37,19 @@ def test_what_an_interrupted_write_left_is_no_obstacle(tmp_path):
     write_text(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+WORDS = "größe = 3\nname = 'naïve'\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"])
+def test_text_of_any_system(tmp_path, encoding, end):
+    (tmp_path / "f").write_bytes(WORDS.replace("\n", end).encode(encoding))
+    assert read_text(tmp_path / "f") == WORDS
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"\x81\x8d", b"\xff\xfea", b"\0", bytes(range(256))], ids=repr)
+def test_no_content_is_refused(tmp_path, content):
+    (tmp_path / "f").write_bytes(content)
+    assert isinstance(read_text(tmp_path / "f"), str)

@@ -1,8 +1,9 @@
 """Files that are either the old one or the new one, never half of it, whatever happens in between."""
 
+import codecs
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,6 +37,26 @@ def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
     if not shared:
         _sync_folder(path.parent)
+
+
+def read_text(path: Path) -> str:
+    """A text file whatever system wrote it: UTF-8 or UTF-16, with a byte order mark or without, else Windows' Latin
+    letters; lines end with a line feed alone.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif b"\0" in content[:2]:  # of two bytes, one is 0 for every Latin letter
+        encodings = ["utf-16-le" if content[1:2] == b"\0" else "utf-16-be"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in [*encodings, "latin-1"]:
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    raise AssertionError("Latin-1 has a letter for every byte")
 
 
 def write_text(path: Path, text: str) -> None:
