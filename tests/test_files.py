@@ -1,7 +1,9 @@
 import contextlib
 from pathlib import Path
 
-from trevsnn.files import atomic_path, write_text
+import pytest
+
+from trevsnn.files import atomic_path, read_text, write_text
 
 
 def test_old_file_stays_when_writing_fails(tmp_path):

@@ -40,13 +40,17 @@ def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
 
 
 def read_text(path: Path) -> str:
-    """A text file whatever system wrote it: UTF-8 or UTF-16, with a byte order mark or without, else Windows' Latin
-    letters; lines end with a line feed alone.
+    """A text file whatever system wrote it (see `decode_text`).
 
     Raises:
         OSError: when it cannot be read.
     """
-    content = path.read_bytes()
+    return decode_text(path.read_bytes())
+
+
+def decode_text(content: bytes) -> str:
+    """Text whatever system wrote it: UTF-8 or UTF-16, with a byte order mark or without, else Windows' Latin letters;
+    lines end with a line feed alone."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
     elif b"\0" in content[:2]:  # of two bytes, one is 0 for every Latin letter
