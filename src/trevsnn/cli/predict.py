@@ -45,7 +45,8 @@ def predict_images(
         if invert:
             raise ValueError("invert=True is for images; leave --invert out for recordings")
         convert = trained.preprocessing.convert_named
-        samples = [convert(read_as(trained.info.dataset, image), str(image)) for image in images]
+        reading = trained.preprocessing
+        samples = [convert(read_as(trained.info.dataset, image, reading), str(image)) for image in images]
     else:
         samples = [open_picture(image, trained.preprocessing.input_size[0], invert=invert) for image in images]
     rows = []
