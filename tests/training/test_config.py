@@ -74,7 +74,8 @@ OF_OTHERS = {
 """Fields that matter only together with others: another value, and these others."""
 ELSEWHERE = {
     "cache", "channels_last", "checkpoint_minutes", "compile", "data", "device", "invert_blocks", "keep_checkpoints",
-    "memory", "sensor_size", "skip_bad_images", "split_by", "stem_sharing", "val_split", "weights", "workers",
+    "memory", "sensor_size", "camera", "skip_bad_images", "sort_events", "split_by", "stem_sharing", "time_unit",
+    "val_split", "weights", "workers",
 }  # fmt: skip
 """They decide on what, from what, where and how training runs, and have tests elsewhere."""
 

@@ -17,7 +17,7 @@ from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 GROUPS = {
     "Run": "dataset output resume recipe overwrite dry-run json seed device workers checkpoint-minutes "
     "keep-checkpoints questions vary seeds",
-    "Data": "data val-split image-size split-by sensor-size cache skip-bad-images",
+    "Data": "data val-split image-size split-by sensor-size sort-events camera time-unit cache skip-bad-images",
     "Network": "weights model timesteps channels kernel-size depth two-stream invert-blocks stem-sharing "
     "input-encoding fusion residual-scale learn-decay aux-heads drop-rate drop-path-rate",
     "Optimisation": "epochs batch-size effective-batch loss tet-regularisation label-smoothing optimizer lr "
@@ -28,7 +28,7 @@ GROUPS = {
 }
 """Options by heading; one that stands nowhere is shown after them."""
 
-_FOR_EVENTS = "dataset split-by sensor-size cache stem-sharing"
+_FOR_EVENTS = "dataset split-by sensor-size sort-events camera time-unit cache stem-sharing"
 _FOR_PICTURES = "crop-scale train-interpolation auto-augment color-jitter mixup cutmix input-encoding channels-last"
 _KINDS = (*(name for name in list_datasets() if not name.startswith(f"{EVENTS}/")), EVENTS)
 

@@ -72,7 +72,7 @@ def predict_images(
 
     def read(path: Path) -> Any:
         if isinstance(preprocessing, FramePreprocessing):
-            return preprocessing.convert_named(read_as(trained.info.dataset, path), str(path))
+            return preprocessing.convert_named(read_as(trained.info.dataset, path, preprocessing), str(path))
         return open_picture(path, preprocessing.input_size[0], invert=invert)
 
     rows: list[dict[str, Any]] = []

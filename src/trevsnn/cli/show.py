@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from trevsnn.cli.output import check_file, plain_console
 from trevsnn.cli.weights import load_trained
 from trevsnn.data import FramePreprocessing, check_files
-from trevsnn.data.events import Events
+from trevsnn.data.events import Events, Reading
 from trevsnn.data.events.datasets import read_as
 from trevsnn.data.events.frames import SplitBy, frame_edges
+from trevsnn.data.events.reading import TimeUnit
 from trevsnn.models import StreamingClassifier
 from trevsnn.models.network import require_trevsnn
 from trevsnn.training.config import Whole
@@ -33,11 +34,14 @@ def show(
     timesteps: Whole | None = None,
     split_by: SplitBy | None = None,
     sensor_size: Annotated[tuple[Whole, Whole] | None, Parameter(consume_multiple=True)] = None,
+    sort_events: Annotated[bool | None, Parameter(negative=())] = None,
+    camera: str | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> None:
     """Draw the frames of a recording to a PNG file: red where it became brighter, blue where darker.
 
     Args:
-        recording: File of events (.aedat, .aedat4, .bin, .npz, .npy, .h5).
+        recording: File of events (.aedat, .aedat4, .bin, .dat, .npz, .npy, .h5).
         run: Run folder, or a weights file: cut the frames as for it (and set a file of CIFAR10-DVS upright), and draw
             also how often the neurons of each level fire at each of them, and which class they are taken for.
         output: PNG file to write; by default the recording's name, in this folder.
@@ -45,22 +49,29 @@ def show(
         timesteps: Number of frames; 8 by default.
         split_by: Frames of the same number of events (default), or of the same time.
         sensor_size: Height and width of the sensor (pixels); by default as far as the events go.
+        sort_events: Sort events whose time steps back; otherwise such a recording cannot be read.
+        camera: Which camera of a recording of several: its name, number or place in the file.
+        time_unit: Of t in a recording that is arrays: s, ms, us or ns; by default what it says, else whole numbers are
+            microseconds and others seconds.
     """
     output = output or Path(f"{recording.stem}.png")
     check_file(output, "output")
     check_files([recording])
     given = {"timesteps": timesteps, "split_by": split_by, "sensor_size": sensor_size}
+    how = {"sort_events": sort_events, "camera": camera, "time_unit": time_unit}
+    how = {name: value for name, value in how.items() if value is not None}
     trained = None if run is None else load_trained(run, torch.device("cpu"))
-    events = _part(read_as(trained and trained.info.dataset, recording), time)
     if trained is None:
+        events = _part(read_as(None, recording, Reading(**how)), time)
         preprocessing = _plain(events, timesteps, split_by, sensor_size)
     else:
-        for name, value in given.items():
+        for name, value in (given | how).items():
             if value is not None:
                 raise ValueError(f"{name}={value!r} is the run's to say; leave it or --run out")
         if not isinstance(trained.preprocessing, FramePreprocessing):
             raise ValueError(f"run {str(run)!r} is of images; give one of events")
         preprocessing = trained.preprocessing
+        events = _part(read_as(trained.info.dataset, recording, preprocessing), time)
     frames = preprocessing.convert_named(events, str(recording))
     captions, rates = _spans(events, preprocessing), None
     if trained is not None:

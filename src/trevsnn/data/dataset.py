@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from trevsnn.data.events.preprocessing import FramePreprocessing
+from trevsnn.data.events.reading import Reading
 from trevsnn.data.inventory import Inventory
 from trevsnn.data.preprocessing import Preprocessing
 
@@ -40,6 +41,10 @@ class Samples(ABC):
     def source(self, index: int) -> Source | None:
         """Where a recording comes from; None for one that comes from no file."""
         return None
+
+    def read_by(self, reading: Reading) -> "Samples":
+        """The same, as recordings that are read so."""
+        return self
 
     @abstractmethod
     def open(self, index: int, channels: int) -> Any:

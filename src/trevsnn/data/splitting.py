@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trevsnn.data.dataset import Samples, Source
+from trevsnn.data.events.reading import Reading
 from trevsnn.data.listing import FOLDER, entries_of, extension_of, kind_of, passed_over
 from trevsnn.data.names import differ_in_case_only
 from trevsnn.data.seeding import seeded
@@ -36,6 +37,9 @@ class Subset(Samples):
 
     def source(self, index: int) -> Source | None:
         return self.samples.source(int(self.indices[index]))
+
+    def read_by(self, reading: Reading) -> "Subset":
+        return Subset(self.samples.read_by(reading), self.indices)
 
     def open(self, index: int, channels: int) -> Any:
         return self.samples.open(int(self.indices[index]), channels)

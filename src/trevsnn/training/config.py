@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from trevsnn.checks import is_number, is_whole, require
 from trevsnn.data import Augmentation
 from trevsnn.data.events.frames import SplitBy
+from trevsnn.data.events.reading import Reading, TimeUnit
 from trevsnn.files import read_text
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
@@ -53,6 +54,12 @@ class TrainConfig(Augmentation):
     """How recordings are cut into frames: the same number of events in each, or the same time."""
     sensor_size: Annotated[tuple[Whole, Whole] | None, Parameter(consume_multiple=True)] = None
     """Height and width of the sensor (pixels), for a folder of recordings; the known data sets have theirs."""
+    sort_events: bool = False
+    """Sort the events of recordings whose time steps back; otherwise these cannot be read."""
+    camera: str | None = None
+    """Which camera of recordings of several: its name, number or place in the file."""
+    time_unit: TimeUnit = "auto"
+    """Of t in recordings that are arrays, where they do not say: whole numbers are microseconds, others seconds."""
     cache: Path | None = None
     """Folder for the frames that recordings are converted to, once; by default .frames in the data folder."""
     skip_bad_images: bool = False
@@ -172,6 +179,7 @@ class TrainConfig(Augmentation):
             self._require(
                 name, value is None or (is_whole(value) and value >= smallest), f"a whole number from {smallest}"
             )
+        Reading(sort_events=self.sort_events, camera=self.camera, time_unit=self.time_unit)
         self._require("seed", is_whole(self.seed) and 0 <= self.seed < 2**63, "a whole number from 0")
         for name in ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad", "checkpoint_minutes"):
             value = getattr(self, name)

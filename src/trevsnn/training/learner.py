@@ -352,7 +352,8 @@ def _preprocessing(
             f"the network is for {kind}, and {dataset.name} data are not: choose {dataset.model!r} as --model"
         )
     if isinstance(found, FramePreprocessing):
-        found = replace(found, timesteps=model.config.timesteps, split_by=config.split_by)
+        names = "split_by", "sort_events", "camera", "time_unit"
+        found = replace(found, timesteps=model.config.timesteps, **{name: getattr(config, name) for name in names})
     size = config.image_size
     return found if size is None else replace(found, input_size=(found.input_size[0], size, size))
 

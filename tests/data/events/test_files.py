@@ -86,12 +86,14 @@ def test_what_is_none_is_named(tmp_path):
     np.save(tmp_path / "b.npy", np.array([[2, 0, 0, 0], [1, 0, 0, 0]]))
     with pytest.raises(BadImageError, match=r"b\.npy': time goes backwards"):
         read_recording(tmp_path / "b.npy")
-    with pytest.raises(ValueError, match=r"a\.txt' is no recording: its name must end in \.aedat, "):
-        read_recording(tmp_path / "a.txt")
+    (tmp_path / "a.log").write_bytes(b"words")
+    with pytest.raises(ValueError, match=r"a\.log' is no recording, .* names of recordings end in \.aedat, "):
+        read_recording(tmp_path / "a.log")
 
 
 @pytest.mark.parametrize(("name", "package"), [("a.aedat4", "aedat"), ("a.h5", "h5py")])
 def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, name, package):
     monkeypatch.setattr(files, "find_spec", lambda _: None)
+    (tmp_path / name).touch()
     with pytest.raises(ValueError, match=f"install another package: pip install {package}"):
         read_recording(tmp_path / name)

@@ -4,7 +4,18 @@ from trevsnn.data.events.aedat import read_aedat
 from trevsnn.data.events.atis import read_atis
 from trevsnn.data.events.files import read_recording
 from trevsnn.data.events.frames import SplitBy, to_frames
+from trevsnn.data.events.reading import Reading
 from trevsnn.data.events.recording import Events
 from trevsnn.data.events.simulation import Camera, record
 
-__all__ = ["Camera", "Events", "SplitBy", "read_aedat", "read_atis", "read_recording", "record", "to_frames"]
+__all__ = [
+    "Camera",
+    "Events",
+    "Reading",
+    "SplitBy",
+    "read_aedat",
+    "read_atis",
+    "read_recording",
+    "record",
+    "to_frames",
+]

@@ -11,23 +11,29 @@ from pathlib import Path
 
 import numpy as np
 
-from trevsnn.data.events.recording import Events
+from trevsnn.data.events.ordering import Columns
+from trevsnn.data.events.reading import AS_IT_STANDS, Reading
+from trevsnn.data.events.recording import BLOCK, Events
 
-_OVERFLOW_Y, _OVERFLOW = 240, 2**13
+_OVERFLOW_Y, _OVERFLOW, _SIZE = 240, 2**13, 5
 
 
-def read_atis(path: Path) -> Events:
+def read_atis(path: Path, reading: Reading = AS_IT_STANDS) -> Events:
     """The events of a .bin file.
 
     Raises:
         ValueError: when it is cut off.
     """
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    if len(content) % 5:
-        raise ValueError(f"{str(path)!r} is cut off: it holds {len(content)} bytes, and an event has 5")
-    x, y, high, middle, low = content.reshape(-1, 5).T
-    overflow = y == _OVERFLOW_Y
-    time = (high & 0x7F).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
-    time += np.cumsum(overflow) * _OVERFLOW
-    events = ~overflow
-    return Events(time[events], x[events], y[events], high[events] >> 7)
+    size = path.stat().st_size
+    if size % _SIZE:
+        raise ValueError(f"{str(path)!r} is cut off: it holds {size} bytes, and an event has {_SIZE}")
+    columns, overflows = Columns(size // _SIZE), 0
+    with path.open("rb") as file:
+        while content := file.read(BLOCK * _SIZE):
+            x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, _SIZE).T
+            overflow = y == _OVERFLOW_Y
+            time = (high & 0x7F).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
+            time += (overflows + np.cumsum(overflow)) * _OVERFLOW
+            overflows += int(np.count_nonzero(overflow))
+            columns.add(*(values[~overflow] for values in (time, x, y, high >> 7)))
+    return columns.events(reading)

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from trevsnn.data.digits import digits
 from trevsnn.data.events.aedat import read_aedat
 from trevsnn.data.events.digits import SIZE, record_digits
 from trevsnn.data.events.files import READERS, check_readable, read_recording, read_with
+from trevsnn.data.events.labels import read_labels
 from trevsnn.data.events.preprocessing import FramePreprocessing
+from trevsnn.data.events.reading import AS_IT_STANDS, Reading
 from trevsnn.data.events.recording import Events
+from trevsnn.data.fingerprint import stand_of
 from trevsnn.data.folder import FileSamples, read_class_folders, read_folder
 from trevsnn.data.inventory import OTHER_KIND, Listing
 from trevsnn.data.listing import FOLDER, OWN, entries_of, extension_of, kind_of, leave_out_beside, passed_over
@@ -62,21 +65,27 @@ class RecordedSamples(Samples):
         return self.recordings[index]
 
 
+@dataclass(frozen=True, eq=False)
 class RecordingFiles(FileSamples):
     """One file per recording."""
+
+    reading: Reading = AS_IT_STANDS
+
+    def read_by(self, reading: Reading) -> "RecordingFiles":
+        return replace(self, reading=reading)
 
     def source(self, index: int) -> Source:
         return Source(f"{self.root.name}/{os.fsdecode(self.paths[index])}", self.path(index))
 
     def open(self, index: int, channels: int) -> Events:
-        return read_recording(self.path(index))
+        return read_recording(self.path(index), self.reading)
 
 
 class RotatedFiles(RecordingFiles):
     """Of a DVS128 that lay on its side, set upright."""
 
     def open(self, index: int, channels: int) -> Events:
-        return _upright(read_recording(self.path(index)))
+        return _upright(read_recording(self.path(index), self.reading))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +96,10 @@ class Trials(Samples):
     spans: np.ndarray
     """(N, 3): number of the file, beginning and end (microseconds, exclusive)."""
     labels: np.ndarray
+    reading: Reading = AS_IT_STANDS
+
+    def read_by(self, reading: Reading) -> "Trials":
+        return replace(self, reading=reading)
 
     def group_sizes(self) -> Sequence[int]:
         return [int(count) for count in np.bincount(self.spans[:, 0], minlength=len(self.files)) if count]
@@ -99,7 +112,11 @@ class Trials(Samples):
     def open(self, index: int, channels: int) -> Events:
         number, start, stop = map(int, self.spans[index])
         file = self.files[number]
-        events, whole = _long_recording(file)
+        try:
+            stand = stand_of(file)
+        except OSError as error:
+            raise BadImageError(f"recording {str(file)!r} cannot be read: {error.strerror}") from error
+        events, whole = _long_recording(file, stand, self.reading)
         end = int(events.t[-1]) if len(events) else 0
         if stop > end and not whole:
             raise BadImageError(f"recording {str(file)!r} is cut off at {end} microseconds, within a trial to {stop}")
@@ -111,13 +128,13 @@ class Trials(Samples):
         return events.between(start, stop)
 
 
-def read_as(dataset: str | None, path: Path) -> Events:
+def read_as(dataset: str | None, path: Path, reading: Reading = AS_IT_STANDS) -> Events:
     """The recording of a file, as the data set of this name has such files.
 
     Raises:
         ValueError: as `read_recording`.
     """
-    events = read_recording(path)
+    events = read_recording(path, reading)
     return _upright(events) if dataset == CIFAR10DVS and path.suffix.lower() == ".aedat" else events
 
 
@@ -127,12 +144,12 @@ def _upright(events: Events) -> Events:
 
 
 @lru_cache(maxsize=1)
-def _long_recording(file: Path) -> tuple[Events, bool]:
+def _long_recording(file: Path, stand: bytes, reading: Reading) -> tuple[Events, bool]:
     """The events, kept for the next of its trials, and whether the file is whole: what comes before its end is good."""
     try:
-        return read_with(read_aedat, file), True
+        return read_with(lambda path: read_aedat(path, reading=reading), file), True
     except BadImageError:
-        return read_with(lambda path: read_aedat(path, cut_off=True), file), False
+        return read_with(lambda path: read_aedat(path, cut_off=True, reading=reading), file), False
 
 
 def event_digits() -> LabelledData:
@@ -324,7 +341,7 @@ def _trials(root: Path, listing: str) -> Trials:
     for number, file in enumerate(files):
         if not file.is_file():
             raise ValueError(f"{listing} lists {file.name}, which {str(root)!r} does not hold")
-        for label, start, stop in _read_labels(_labels_of(file)):
+        for label, start, stop in read_labels(_labels_of(file), len(GESTURES)):
             spans.append((number, start, stop))
             labels.append(label - 1)
     return Trials(files, np.array(spans, np.int64), np.array(labels, np.int64))
@@ -332,25 +349,3 @@ def _trials(root: Path, listing: str) -> Trials:
 
 def _labels_of(file: Path) -> Path:
     return file.with_name(f"{file.stem}_labels.csv")
-
-
-def _read_labels(path: Path) -> list[tuple[int, int, int]]:
-    """Class from 1, beginning and end (microseconds) of each trial."""
-    trials = []
-    try:
-        _, *lines = read_text(path).splitlines()
-        for line in filter(str.strip, lines):
-            label, start, stop = map(int, line.split(","))
-            trials.append((label, start, stop))
-    except (OSError, ValueError) as error:
-        columns = "class,startTime_usec,endTime_usec"
-        raise ValueError(f"labels {str(path)!r} cannot be read as rows of {columns}: {error}") from error
-    if not trials:
-        raise ValueError(f"labels {str(path)!r} have no rows")
-    for label, start, stop in trials:
-        if not 1 <= label <= len(GESTURES) or stop <= start:
-            raise ValueError(
-                f"labels {str(path)!r} have class {label} from {start} to {stop} microseconds; classes are 1 to "
-                f"{len(GESTURES)}, and a trial ends after it begins"
-            )
-    return trials

@@ -1,116 +1,146 @@
-"""Recordings in files of any format that can be read."""
+"""Recordings in files of any format that can be read: what a file is, its content says, not its name."""
 
+import re
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trevsnn.data.events.aedat import read_aedat
+from trevsnn.data.events.aedat4 import read_aedat4
+from trevsnn.data.events.arrays import read_npy, read_npz
 from trevsnn.data.events.atis import read_atis
+from trevsnn.data.events.dat import read_dat
+from trevsnn.data.events.hdf5 import read_hdf5
+from trevsnn.data.events.reading import AS_IT_STANDS, Reading
 from trevsnn.data.events.recording import Events
 from trevsnn.data.pictures import BadImageError
 
-_COLUMNS = ("t", "x", "y", "p")
-_PACKAGES = {".aedat4": "aedat", ".h5": "h5py", ".hdf5": "h5py"}
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of files."""
+
+    read: Callable[[Path, Reading], Events]
+    package: str | None = None
+    """That reads it, where that is not installed with this one."""
 
 
-def read_recording(path: Path) -> Events:
-    """The events of a file, by the end of its name.
+_AEDAT = Format(lambda path, reading: read_aedat(path, reading=reading))
+_AEDAT4, _HDF5 = Format(read_aedat4, "aedat"), Format(read_hdf5, "h5py")
+_NPY, _NPZ, _DAT, _ATIS = Format(read_npy), Format(read_npz), Format(read_dat), Format(read_atis)
+READERS: Mapping[str, Format] = {
+    ".aedat": _AEDAT,
+    ".aedat2": _AEDAT,
+    ".aedat3": _AEDAT,
+    ".aedat4": _AEDAT4,
+    ".bin": _ATIS,
+    ".dat": _DAT,
+    ".npz": _NPZ,
+    ".npy": _NPY,
+    ".h5": _HDF5,
+    ".hdf5": _HDF5,
+    ".hdf": _HDF5,
+}
+"""By the ends of names, of the files that are recordings; holds where the first bytes do not tell."""
+_SIGNATURES: Mapping[bytes, Format] = {
+    b"#!AER-DAT4": _AEDAT4,
+    b"#!AER-DAT": _AEDAT,
+    b"\x93NUMPY": _NPY,
+    b"PK\x03\x04": _NPZ,
+    b"PK\x05\x06": _NPZ,
+    b"\x89HDF\r\n\x1a\n": _HDF5,
+    b"% Data file containing": _DAT,
+}
+_MATLAB = "a MATLAB file: save its arrays by np.savez(FILE, t=..., x=..., y=..., p=...), x and y counted from 0"
+_BAG = "a ROS bag: save its events by np.savez(FILE, t=..., x=..., y=..., p=...)"
+_RAW = "a RAW file of Prophesee: convert it by metavision_file_to_dat or metavision_file_to_hdf5"
+_TEXT = "text: save its columns by np.savez(FILE, t=..., x=..., y=..., p=...)"
+NOT_READ: Mapping[str, str] = {".raw": _RAW, ".mat": _MATLAB, ".bag": _BAG, ".txt": _TEXT, ".csv": _TEXT}
+"""By the ends of names: recordings of other kinds, and the way out."""
+_FOREIGN: Mapping[bytes, str] = {
+    b"MATLAB ": _MATLAB,
+    b"#ROSBAG": _BAG,
+    b"\x1f\x8b\x08": "compressed by gzip: unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it",
+    b"Rar!\x1a\x07": "a RAR archive: unpack it",
+}
+_HEADER_OF_RAW = re.compile(rb"% (evt \d|format EVT)")
+_START = 2**12
 
-    .aedat: AEDAT 2.0 or 3.1 of a DVS128. .aedat4: with the package `aedat`. .bin: N-MNIST's. .npz, .h5 and .hdf5 (with
-    `h5py`): arrays t, x, y and p, in HDF5 perhaps in a group "events", which may also be a data set like .npy: a
-    structured array of these, or (N, 4) in this order. t is in microseconds; p is 0 or 1, or -1 or 1.
+
+def read_recording(path: Path, reading: Reading = AS_IT_STANDS) -> Events:
+    """The events of a file, whatever its name: AEDAT 1.0 and 2.0 of a DVS128, 3.0, 3.1 and 4 (with `aedat`), N-MNIST's
+    .bin, Prophesee's .dat, .npz, .npy and HDF5 (with `h5py`). What arrays may be called, see
+    `trevsnn.data.events.columns`.
+
+    Args:
+        path: the file.
+        reading: how to read what files leave open.
 
     Raises:
-        BadImageError: when it cannot be read, or its time goes backwards.
+        BadImageError: when it cannot be read, or can be read in several ways; the message says what to do.
         ValueError: as `check_readable`.
     """
-    check_readable(path)
-    return read_with(READERS[path.suffix.lower()], path)
+    path = Path(path)
+    found = check_readable(path)
+    return read_with(lambda path: found.read(path, reading), path)
 
 
-def check_readable(path: Path) -> None:
-    """Refuse a file for which there is no reader.
+def check_readable(path: Path) -> Format:
+    """What a file is, by its first bytes, else by the end of its name.
 
     Raises:
-        ValueError: when it is of another kind, or the package that reads it is not installed.
+        BadImageError: when it cannot be opened.
+        ValueError: when there is no reader for its kind, or the package that reads it is not installed.
     """
-    kind = path.suffix.lower()
-    if kind not in READERS:
-        raise ValueError(f"{str(path)!r} is no recording: its name must end in {', '.join(READERS)}")
-    package = _PACKAGES.get(kind)
-    if package is not None and find_spec(package) is None:
-        raise ValueError(f"to read {str(path)!r}, install another package: pip install {package}")
+    try:
+        if not path.is_file():
+            raise BadImageError(f"{str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError as error:
+        raise BadImageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    found, other = _recognise(start, path.suffix.lower())
+    if found is None:
+        raise ValueError(
+            f"{str(path)!r} is {other}"
+            if other
+            else f"{str(path)!r} is no recording, by what it begins with; the names of "
+            f"recordings end in {', '.join(READERS)}"
+        )
+    if found.package is not None and find_spec(found.package) is None:
+        raise ValueError(f"to read {str(path)!r}, install another package: pip install {found.package}")
+    return found
+
+
+def _recognise(start: bytes, ending: str) -> tuple[Format | None, str]:
+    """What a file that begins so is; or that it is read by no reader here, and the way out."""
+    for first, kind in _SIGNATURES.items():
+        if start.startswith(first) and not (kind is _DAT and _HEADER_OF_RAW.search(start)):
+            return kind, ""
+    if start.startswith(b"% ") and ending != ".bin":
+        return (None, _RAW) if _HEADER_OF_RAW.search(start) else (_DAT, "")
+    for first, words in _FOREIGN.items():
+        if start.startswith(first) and ending != ".bin":  # which may begin with any bytes
+            return None, words
+    return READERS.get(ending), NOT_READ.get(ending, "")
 
 
 def read_with(reader: Callable[[Path], Events], path: Path) -> Events:
     """What a reader makes of a file.
 
     Raises:
-        BadImageError: when it cannot be read; the message names it.
+        BadImageError: when it cannot be read; the message names it, in one line.
     """
     try:
-        return reader(path)
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            return reader(path)
     except Exception as error:  # the decoders of damaged files can fail in any way
-        reason = str(error) if str(path) in str(error) else f"{str(path)!r}: {error}"
-        if "pickle" in reason:  # NumPy's advice on what is no array at all
-            reason = f"{str(path)!r} holds no arrays"
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason if str(path) in str(error) else f"{str(path)!r}: {reason}"
         raise BadImageError(f"recording that cannot be read: {reason}") from error
-
-
-def _read_aedat4(path: Path) -> Events:
-    import aedat
-
-    packets = [packet["events"] for packet in aedat.Decoder(str(path)) if "events" in packet]
-    if not packets:
-        return Events(*np.empty((4, 0), int))
-    events = np.concatenate(packets)
-    return Events(events["t"], events["x"], events["y"], events["on"])
-
-
-def _read_npz(path: Path) -> Events:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return _from_columns(arrays)
-
-
-def _read_npy(path: Path) -> Events:
-    return _from_array(np.load(path, allow_pickle=False))
-
-
-def _from_array(array: np.ndarray) -> Events:
-    if array.dtype.names is not None:
-        return _from_columns({name: array[name] for name in array.dtype.names})
-    if array.ndim != 2 or array.shape[1] != len(_COLUMNS):
-        raise ValueError(f"an array of shape {array.shape} must be (N, 4), or have the fields t, x, y and p")
-    return _from_columns(dict(zip(_COLUMNS, array.T, strict=True)))
-
-
-def _read_hdf5(path: Path) -> Events:
-    import h5py
-
-    with h5py.File(path) as file:
-        found: Any = file.get("events", file)
-        if isinstance(found, h5py.Dataset):
-            return _from_array(found[()])
-        return _from_columns({name: found[name][()] for name in _COLUMNS if name in found})
-
-
-def _from_columns(columns: Mapping[str, Any]) -> Events:
-    for name in _COLUMNS:
-        if name not in columns:
-            raise ValueError(f"there is no array {name!r}; t, x, y and p are needed")
-    t, x, y, p = (np.asarray(columns[name]) for name in _COLUMNS)
-    return Events(t, x, y, np.maximum(p, 0) if p.size and p.dtype.kind in "if" and p.min() == -1 else p)
-
-
-READERS: Mapping[str, Callable[[Path], Events]] = {
-    ".aedat": read_aedat,
-    ".aedat4": _read_aedat4,
-    ".bin": read_atis,
-    ".npz": _read_npz,
-    ".npy": _read_npy,
-    ".h5": _read_hdf5,
-    ".hdf5": _read_hdf5,
-}

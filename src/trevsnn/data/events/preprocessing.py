@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from trevsnn.data.events.frames import SplitBy, check_on_sensor, count_events, to_frames
+from trevsnn.data.events.reading import Reading
 from trevsnn.data.events.recording import Events
 from trevsnn.data.pictures import BadImageError
 from trevsnn.data.preprocessing import restored
 
 
 @dataclass(frozen=True, kw_only=True)
-class FramePreprocessing:
-    """How recordings become clips; it travels with the weights."""
+class FramePreprocessing(Reading):
+    """How recordings are read and become clips; it travels with the weights."""
 
     batch_dim: ClassVar[int] = 1
     """Clips are (T, N, 2, H, W)."""

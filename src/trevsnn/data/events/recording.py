@@ -5,6 +5,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+BLOCK = 2**16
+"""Events that are looked at together, where looking at all at once would take much memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class Events:
@@ -27,15 +30,17 @@ class Events:
     def __post_init__(self) -> None:
         for column, kind in zip(fields(self), (np.int64, np.int16, np.int16, np.uint8), strict=True):
             values = np.asarray(getattr(self, column.name))
-            if values.shape != (len(self.t),):
+            if values.shape != np.shape(self.t)[:1]:
                 raise ValueError(
-                    f"{column.name} of shape {values.shape} must hold a value for each of {len(self.t)} events"
+                    f"{column.name} of shape {values.shape} must hold a value for each of {np.size(self.t)} events"
                 )
             object.__setattr__(self, column.name, _whole(column.name, values, kind))
-        (backwards,) = np.nonzero(self.t[1:] < self.t[:-1])
-        if len(backwards):
-            i = int(backwards[0])
-            raise ValueError(f"time goes backwards after event {i}, from {self.t[i]} to {self.t[i + 1]} microseconds")
+        i = first_step_back(self.t)
+        if i is not None:
+            raise ValueError(
+                f"time goes backwards after event {i}, from {self.t[i]} to {self.t[i + 1]} microseconds; to put the "
+                "events in order, train with --sort-events, or read them by Reading(sort_events=True)"
+            )
 
     def __len__(self) -> int:
         return len(self.t)
@@ -49,15 +54,25 @@ class Events:
         first, last = np.searchsorted(self.t, [start, stop])
         return self[int(first) : int(last)]
 
-    def windows(self, duration: int) -> Iterator["Events"]:
-        """Part after part of the same duration (microseconds), from the first event on; some may be empty.
+    def windows(self, duration: int | None = None, *, number: int | None = None) -> Iterator["Events"]:
+        """Part after part, of the same duration or of the same number of events.
+
+        Args:
+            duration: microseconds, from the first event on; some parts may be empty.
+            number: events; the last part may have fewer.
 
         Raises:
-            ValueError: for a duration of less than a microsecond.
+            ValueError: unless one of the two is given, a whole number from 1.
         """
-        if duration < 1:
-            raise ValueError(f"duration={duration!r} must be at least 1 microsecond")
-        if len(self):
+        if (duration is None) == (number is None):
+            raise ValueError(f"duration={duration!r}, number={number!r}: give one of the two")
+        for name, value in (("duration", duration), ("number", number)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value!r} must be at least 1{' microsecond' * (name == 'duration')}")
+        if number is not None:
+            for first in range(0, len(self), number):
+                yield self[first : first + number]
+        elif duration is not None and len(self):
             for start in range(int(self.t[0]), int(self.t[-1]) + 1, duration):
                 yield self.between(start, start + duration)
 
@@ -66,13 +81,31 @@ class Events:
         return (getattr(self, column.name) for column in fields(self))
 
 
+def first_step_back(t: np.ndarray) -> int | None:
+    """The first event (N,) after which the time goes backwards."""
+    (backwards,) = np.nonzero(t[1:] < t[:-1])
+    return int(backwards[0]) if len(backwards) else None
+
+
+def blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Part after part, each of a size that computing with it takes little memory."""
+    return (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+
+
+def are_whole(values: np.ndarray) -> bool:
+    """Whether numbers are whole ones, and finite."""
+    if values.dtype.kind in "iub":
+        return True
+    with np.errstate(invalid="ignore"):
+        return all(bool(((part == np.rint(part)) & np.isfinite(part)).all()) for part in blocks(values))
+
+
 def _whole(name: str, values: np.ndarray, kind: type[np.integer]) -> np.ndarray:
     """As integers of this kind."""
-    if not len(values):
-        return values.astype(kind)
-    if values.dtype.kind not in "iub" and not (values.dtype.kind == "f" and (values == np.rint(values)).all()):
+    if values.dtype.kind not in "iubf" or not are_whole(values):
         raise ValueError(f"{name} of type {values.dtype} must hold whole numbers, t microseconds")
-    limits = np.iinfo(kind)
-    if values.min() < limits.min or values.max() > limits.max:
-        raise ValueError(f"{name} from {values.min()} to {values.max()} does not fit {limits.min} to {limits.max}")
+    if len(values):
+        lowest, highest, limits = int(values.min()), int(values.max()), np.iinfo(kind)
+        if lowest < limits.min or highest > limits.max:
+            raise ValueError(f"{name} from {lowest} to {highest} does not fit {limits.min} to {limits.max}")
     return values.astype(kind, copy=False)
