@@ -118,3 +118,13 @@ def test_the_compiled_packing_of_a_gpu_gives_the_same_codes():
     for bit in (0, 1):
         unpacked = torch.compile(_unpack, dynamic=True)(codes, bit, torch.float32)
         assert torch.equal(unpacked, _unpack(codes, bit, torch.float32))
+
+
+def test_a_graph_without_a_backward_pass_is_let_go(v):
+    """`exp` saves its own result: kept as it is, it would hold the graph that holds it."""
+    with packed_activations():
+        result = v.exp()
+        loss = result.sum()
+    memory = StorageWeakRef(result.untyped_storage())
+    del result, loss
+    assert memory.expired()

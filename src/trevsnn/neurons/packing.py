@@ -105,7 +105,9 @@ def _recipe(tensor: Tensor) -> _Recipe | None:
 
 def _pack(tensor: Tensor) -> Any:
     recipe = _recipe(tensor)
-    return (tensor, tensor._version) if recipe is None else recipe.keep()
+    if recipe is None:
+        return tensor.detach(), tensor._version  # itself would keep its own graph alive, out of Python's sight
+    return recipe.keep()
 
 
 def _unpack(kept: Any) -> Tensor:
