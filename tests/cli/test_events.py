@@ -49,7 +49,7 @@ def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
     assert code == 0, error
     assert "converting 60 recordings to frames in " in text
     assert "converting 20 recordings" in text
-    place = folder / ".frames" / "events-folder" / "v1-3-by-number-32x32-of-40x48"
+    place = folder / ".frames" / "events-folder" / "v2-3-by-number-32x32-of-40x48"
     assert len(list(place.rglob("*.npz"))) == 80
     assert RunFolder(run).read_metrics()[-1]["test_accuracy"] > 0.9
     assert RunFolder(run).confusion.is_file()

@@ -212,7 +212,7 @@ def test_streaming_refuses_a_frame_of_another_clip():
     before = classify(torch.rand(2, 2, 32, 32))
     for frame, message in [
         (torch.rand(1, 2, 32, 32), r"frame has a batch of 1, the clip one of 2; call reset\(\)"),
-        (torch.rand(0, 2, 32, 32), r"frame has a batch of 0, the clip one of 2; call reset\(\)"),
+        (torch.rand(0, 2, 32, 32), "is a batch of nothing; give at least one sample"),
         (torch.rand(2, 2, 32, 40), r"frame has 32 x 40 pixels, the clip 32 x 32; call reset\(\)"),
         (torch.rand(2, 2, 32, 32).double(), r"dtype torch.float64, the network torch.float32; give frame.to"),
         (torch.ones(2, 2, 32, 32, dtype=torch.uint8), r"dtype torch.uint8, the network torch.float32; give frame.to"),
