@@ -311,3 +311,39 @@ def test_scripted_modules_with_buffers_are_refused():
         cell.norm = torch.jit.script(nn.BatchNorm2d(WIDTH))
     with pytest.raises(ValueError, match=r"scripted module 'cells\.0\.0\.norm'.*memory='stored'"):
         ReversibleGrid([[cell]], [0.5])
+
+
+class Odd(nn.Module):
+    """Holds what cannot be compared or put back, and a tuple that is made in a way of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.lazy = nn.Sequential(nn.LazyConv2d(WIDTH, 1), nn.LazyBatchNorm2d())
+        self.register_buffer("sparse", torch.eye(WIDTH).to_sparse())
+        self.random = random.SystemRandom()
+        self.pair = Own(torch.zeros(()), "name")
+
+    def forward(self, x):
+        self.pair[0].add_(1)
+        return self.lazy(x) * self.sparse.to_dense().sum() * self.pair[0].clone()
+
+
+class Own(tuple):
+    def __new__(cls, tensor, name):
+        return super().__new__(cls, (tensor, name))
+
+
+def test_what_is_held_in_odd_ways_is_no_hindrance():
+    grids = {}
+    for memory in ("stored", "reversible"):
+        torch.manual_seed(0)
+        grid = stateful_grid(Odd, "between steps", memory=memory)
+        torch.manual_seed(1)
+        outputs = grid(make_batch(), everything)
+        sum(output.square().sum() for output in outputs).backward()
+        grids[memory] = grid
+    stored, reversible = (dict(grids[memory].named_parameters()) for memory in ("stored", "reversible"))
+    for name, p in stored.items():
+        if not name.startswith("decays"):
+            assert torch.equal(p.grad, reversible[name].grad), name
+    assert grids["reversible"].cells[0][0].activation.pair[0] == T

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 _MOST_OBJECTS = 10_000
 """Where a module holds more (a whole data set, say), the rest is not looked at."""
@@ -103,10 +104,11 @@ class ModuleState:
             elif isinstance(x, nn.Parameter):
                 self._hold_constant([x])
             elif isinstance(x, Tensor):
-                self._values.append(_TensorValue(x))
+                if not is_lazy(x):
+                    self._values.append(_TensorValue(x))
             elif isinstance(x, np.ndarray):
                 self._values.append(_ArrayValue(x))
-            elif isinstance(x, _GENERATORS):
+            elif isinstance(x, _GENERATORS) and not isinstance(x, random.SystemRandom):
                 self._values.append(_GeneratorValue(x))
             elif isinstance(x, dict | list | deque | set | bytearray):
                 self._places.append(_Place(x))
@@ -140,7 +142,7 @@ class ModuleState:
             pending += (*kind.__mro__, *_GLOBAL_GENERATORS)
 
     def _hold_constant(self, tensors: Iterable[Tensor]) -> None:
-        counted = [tensor for tensor in tensors if not tensor.is_inference()]
+        counted = [tensor for tensor in tensors if not is_lazy(tensor) and not tensor.is_inference()]
         self._constants += counted
         self._versions += [tensor._version for tensor in counted]
 
@@ -243,6 +245,8 @@ class _TensorValue(_Value):
         """Batch normalisation, kernels of others and `data` change a tensor without counting."""
         if not self.of.is_inference() and self.of._version != self.version:
             return True
+        if self.of.layout != torch.strided or self.of.is_nested:
+            return False
         if self.of.device.type != "cpu":
             return self.of.numel() <= _SMALL  # perhaps: to look would be to wait for the device
         return not torch.equal(self.of.detach(), self.before)
@@ -316,7 +320,7 @@ def _with_others(content: Any, others: Mapping[int, Tensor]) -> Any:
 def _or_other(x: Any, others: Mapping[int, Tensor]) -> Any:
     if isinstance(x, tuple) and _is_among(x, others.keys()):
         parts = [_or_other(part, others) for part in x]
-        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+        return tuple.__new__(type(x), parts)
     return others.get(id(x), x)
 
 
