@@ -9,11 +9,10 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from trevsnn.files import atomic_path
+from trevsnn.training.lettering import letter, shortened_name
 
 MOST_NAMED, _MOST_COUNTED = 60, 25
 """Classes whose names, and whose counts, still find room."""
-_LONGEST = 24
-"""Letters of a name."""
 
 
 def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> None:
@@ -37,7 +36,7 @@ def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> No
     """As `plot_confusion`, onto axes."""
     number = len(class_names)
     named = number <= MOST_NAMED
-    labels = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in class_names]
+    labels = [shortened_name(name) for name in class_names]
     ConfusionMatrixDisplay(counts.numpy(), display_labels=labels if named else None).plot(
         ax=axes,
         cmap="Blues",
@@ -45,8 +44,8 @@ def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> No
         include_values=number <= _MOST_COUNTED,
         xticks_rotation="vertical" if max(map(len, labels)) > 2 else "horizontal",
     )
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_parse_math(False)  # no formulas
-    if not named:
+    if named:
+        letter((*axes.get_xticklabels(), *axes.get_yticklabels()))
+    else:
         axes.set(xticks=[], yticks=[])
     axes.set(xlabel="class found", ylabel="class")

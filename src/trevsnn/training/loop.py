@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch, LoadingError
+from trevsnn.decoration import decoration
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.conversion import make_frames, with_frames
 from trevsnn.training.evaluation import evaluate
@@ -100,6 +102,7 @@ def _train(
 ) -> dict[str, Any]:
     learner, folder, config = state.learner, state.folder, state.learner.config
     first, epochs, processes = learner.processes.is_first, config.epochs, learner.processes
+    warn = partial(_warn, console)
     with processes.all_or_none():
         if saved is not None:
             unreadable = state.restore(saved)
@@ -113,13 +116,15 @@ def _train(
                 folder.write_metrics(state.history)
         elif first:
             folder.create(config, state.dataset)
+            with decoration("samples", warn):
+                folder.write_samples(state.dataset)
             folder.write_start(heading, learner.load_report)
             state.save_epoch()
     processes.check_equal("steps", learner.steps)
     bad = BadImages(config.skip_bad_images, folder.bad_images)
     things = "recordings" if learner.model.config.frames else "images"
     with (
-        EventLog(folder.events, len(state.history) + 1) if first else nullcontext() as events,
+        EventLog(folder.events, len(state.history) + 1, warn) if first else nullcontext() as events,
         ProgressReporter(epochs, learner.steps_per_epoch, learner.steps, console, things) as reporter,
     ):
         batches = request.interruptible(training_batches(learner, state.dataset))
@@ -140,8 +145,11 @@ def _train(
             state.end_epoch(row, confusion)
             _save_or_warn(state.save_epoch, reporter, first, needed=epoch == epochs)
             if events is not None:
-                _save_or_warn(lambda: events.add(row), reporter, first)  # noqa: B023 (called at once)
+                events.add(row)
             reporter.epoch(row)
+        if first:
+            with decoration("the confusion matrix", warn):
+                state.draw()
     return state.history[-1]
 
 
@@ -206,6 +214,10 @@ def _stop_if_asked(learner: Learner, request: StopRequest) -> None:
     (number,) = learner.processes.sum(request.signal_number or 0, device=learner.device)
     if number:
         raise StoppedError(request.signal_number or signal.SIGTERM)
+
+
+def _warn(console: Console, message: str) -> None:
+    console.print(f"warning: {message}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _save_or_warn(save: Callable[[], None], reporter: ProgressReporter, first: bool, needed: bool = False) -> None:

@@ -148,7 +148,7 @@ class RunFolder:
                 )
 
     def create(self, config: TrainConfig, dataset: LabelledData) -> None:
-        """Start a run in the folder: remove what another run left, write configuration and a few test images."""
+        """Start a run in the folder: remove what another run left, write configuration and what was found."""
         for part in self._parts():
             if part.is_dir():
                 shutil.rmtree(part)
@@ -157,6 +157,9 @@ class RunFolder:
         write_text(self.config, dump_config(dataset.name, config))
         self.write_data(dataset)
         self.checkpoints.mkdir()
+
+    def write_samples(self, dataset: LabelledData) -> None:
+        """Write a few test images or recordings."""
         self.samples.mkdir()
         test = dataset.test.samples if isinstance(dataset.test, CachedFrames) else dataset.test
         # each class's first image, small ones as large squares: enlarging by a whole factor loses nothing

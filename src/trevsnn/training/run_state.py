@@ -89,8 +89,7 @@ class RunState:
         self.folder.save_state(learner.steps, state, keep=learner.config.keep_checkpoints)
 
     def save_epoch(self) -> None:
-        """Write all that belongs to the epochs so far: weights, checkpoint and metrics; after the last one the
-        confusion matrix too.
+        """Write all that belongs to the epochs so far: weights, checkpoint and metrics.
 
         Raises:
             OSError: when one of them cannot be written; an old one stays.
@@ -98,7 +97,10 @@ class RunState:
         self._write_weights()
         self.save()
         self.folder.write_metrics(self.history)
-        if self.confusion is not None and len(self.history) == self.learner.config.epochs:
+
+    def draw(self) -> None:
+        """Draw the confusion matrix of the last epoch."""
+        if self.confusion is not None:
             plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
 
     def restore(self, saved: SavedState) -> list[str]:
