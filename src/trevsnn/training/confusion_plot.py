@@ -9,7 +9,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from trevsnn.files import atomic_path
-from trevsnn.training.lettering import letter, shortened_name
+from trevsnn.training.lettering import drawable, letter_with_fonts
 
 MOST_NAMED, _MOST_COUNTED = 60, 25
 """Classes whose names, and whose counts, still find room."""
@@ -36,16 +36,16 @@ def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> No
     """As `plot_confusion`, onto axes."""
     number = len(class_names)
     named = number <= MOST_NAMED
-    labels = [shortened_name(name) for name in class_names]
-    ConfusionMatrixDisplay(counts.numpy(), display_labels=labels if named else None).plot(
+    labels = [drawable(name) for name in class_names] if named else []
+    ConfusionMatrixDisplay(counts.numpy(), display_labels=labels or None).plot(
         ax=axes,
         cmap="Blues",
         colorbar=False,
         include_values=number <= _MOST_COUNTED,
-        xticks_rotation="vertical" if max(map(len, labels)) > 2 else "horizontal",
+        xticks_rotation="vertical" if max(map(len, labels), default=0) > 2 else "horizontal",
     )
     if named:
-        letter((*axes.get_xticklabels(), *axes.get_yticklabels()))
+        letter_with_fonts((*axes.get_xticklabels(), *axes.get_yticklabels()), labels)
     else:
         axes.set(xticks=[], yticks=[])
     axes.set(xlabel="class found", ylabel="class")

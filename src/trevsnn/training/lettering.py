@@ -14,24 +14,25 @@ _OWN = "DejaVu Sans"
 _NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 
 
-def letter(texts: Iterable[Text]) -> None:
-    """Make what these texts say fit to be drawn: no formulas, at most `LONGEST` letters, each of which a font has.
-
-    A font of the machine is taken for letters that matplotlib's own lacks; without one they become a replacement
-    character.
-    """
-    for text in texts:
-        words = shortened_name(text.get_text())
-        fonts = [font for font in map(_font_of, sorted(set(words))) if font]
-        text.set_text("".join(x if _font_of(x) else _NO_LETTER for x in words))
-        text.set_parse_math(False)
-        text.set_fontfamily(list(dict.fromkeys([_OWN, *fonts])))
-
-
-def shortened_name(name: str) -> str:
-    """In a line, at most `LONGEST` letters."""
+def drawable(name: str) -> str:
+    """A name in a line of at most `LONGEST` letters, each of which a font of this machine has, or a replacement."""
     name = " ".join(name.split())
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return "".join(letter if _font_of(letter) else _NO_LETTER for letter in name)
+
+
+def letter_with_fonts(texts: Iterable[Text], names: Iterable[str]) -> None:
+    """Draw texts as they stand, without formulas, in matplotlib's own font and, for what it lacks, others.
+
+    Args:
+        texts: of a picture.
+        names: what they say, as `drawable` returns it.
+    """
+    fonts = [font for font in map(_font_of, sorted(set("".join(names)))) if font]
+    family = list(dict.fromkeys([_OWN, *fonts]))
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_fontfamily(family)
 
 
 @cache
@@ -40,7 +41,7 @@ def _font_of(character: str) -> str | None:
     if ord(character) in _letters(font_manager.findfont(_OWN)):
         return _OWN
     for entry in font_manager.fontManager.ttflist:
-        if ord(character) in _letters(entry.fname):
+        if "Last Resort" not in entry.name and ord(character) in _letters(entry.fname):  # that one has boxes only
             return entry.name
     return None
 
