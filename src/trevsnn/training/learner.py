@@ -1,6 +1,7 @@
 """What a run changes from step to step: weights, their average and the optimiser."""
 
 import copy
+import inspect
 import math
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -33,6 +34,12 @@ from trevsnn.training.config import TrainConfig
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
 from trevsnn.training.precision import autocast
 from trevsnn.training.processes import Processes
+
+_BUFFERS_OF_THE_FIRST = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")  # its name from PyTorch 2.14 on, and before
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
 
 
 class NonFiniteError(ArithmeticError):
@@ -136,7 +143,7 @@ class Learner:
         self.steps = 0
         ids = [processes.local_rank] if self.device.type == "cuda" else None
         self._distributed = (
-            DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
+            DistributedDataParallel(self.model, device_ids=ids, **{_BUFFERS_OF_THE_FIRST: False})  # type: ignore[arg-type]
             if processes.world > 1
             else None
         )
