@@ -1,7 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format memory benchmark results
+MINUTES := 10
+
+.PHONY: demo test lint format memory benchmark results fuzz
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
 	$(BIN)/trevsnn train digits --output runs/demo --overwrite
 
@@ -33,6 +35,9 @@ results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (long)
 	$(BIN)/trevsnn ablate digits --vary model=trevsnn_digits,ms_resnet_digits --output runs/accuracy-digits
 	$(BIN)/trevsnn ablate events --dataset digits --vary model=trevsnn_dvs --output runs/accuracy-events
 	$(BIN)/trevsnn ablate events --dataset digits --recipe event_digits_bptt --vary model=ms_resnet_dvs --output runs/accuracy-events-bptt
+
+fuzz: $(BIN)/.developer  ## wrong files for every reader, MINUTES each; what it finds and where it stopped is kept in .fuzz
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzzing --minutes $(MINUTES) --folder .fuzz
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trevsnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
