@@ -178,6 +178,7 @@ CASES = (
         "10^9 channels of one number",
         lambda: _checkpoint(lambda values: torch.zeros(1).expand(1, 10**9, 1, 1)),
     ),
+    Case("training state", "settings that are a number", lambda: weights.saved({"version": 1, "config": 7})),
     Case("config.toml", "deep lists", lambda: f"dataset = 'digits'\nlr = {DEEP}".encode()),
     Case("config.toml", "deep tables", lambda: b"dataset = 'digits'\nlr = " + b"{a=" * 10_000),
     Case("config.toml", "a key of 100,000 parts", lambda: b"a" + b".a" * 100_000 + b" = 1"),

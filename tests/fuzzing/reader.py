@@ -34,7 +34,7 @@ class Reader:
     """Of the names of other files than the package's, whose lines tell what is new."""
     command: Callable[[Path], Sequence[object]] | None = None
     """A command line that reads the file."""
-    quick: int = 150
+    quick: int = 300
     """Inputs in the test suite."""
 
     def mutate(self, random: Random, data: bytes, others: Sequence[bytes]) -> bytes:

@@ -53,7 +53,9 @@ def _recipes() -> list[bytes]:
 
 def _configs() -> list[bytes]:
     every = TrainConfig(data=Path("/data"), image_size=32, channels=(4, 4, 8, 8), sensor_size=(9, 9), depth=2, epochs=3)
-    return [dump_config("digits", every).encode(), *_recipes()]
+    return [
+        dump_config(name, config).encode() for name, config in (("digits", every), ("events/digits", TrainConfig()))
+    ]
 
 
 def _odd_toml(random: Random, data: bytes) -> bytes:

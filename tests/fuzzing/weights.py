@@ -3,10 +3,11 @@
 import io
 import json
 import pickle
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -20,11 +21,15 @@ from PIL import Image
 from torch import Tensor
 
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import Preprocessing
+from trevsnn.data import Preprocessing, load_dataset
+from trevsnn.data.splitting import spread
 from trevsnn.models import TRevSNN, convert_official, create_model, infer_official_config, save_weights, weights_info
 from trevsnn.models.official import _official_name
 from trevsnn.models.weights import read_weights_info
-from trevsnn.training.run_folder import load_tensors
+from trevsnn.training.config import TrainConfig
+from trevsnn.training.learner import Learner
+from trevsnn.training.run_folder import RunFolder, load_tensors
+from trevsnn.training.run_state import RunState
 
 SMALL: dict[str, Any] = {"channels": (2, 2), "timesteps": 1, "num_classes": 2, "aux_heads": False}
 
@@ -100,7 +105,8 @@ def _official() -> dict[str, Tensor]:
     return state
 
 
-def _saved(value: object, **more: Any) -> bytes:
+def saved(value: object, **more: Any) -> bytes:
+    """As PyTorch writes it."""
     file = io.BytesIO()
     torch.save(value, file, **more)
     return file.getvalue()
@@ -110,9 +116,9 @@ def _saved(value: object, **more: Any) -> bytes:
 def _checkpoints() -> list[bytes]:
     state = _official()
     return [
-        _saved(state),
-        _saved({"model": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}),
-        _saved(state, _use_new_zipfile_serialization=False),
+        saved(state),
+        saved({"model": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}),
+        saved(state, _use_new_zipfile_serialization=False),
     ]
 
 
@@ -164,7 +170,7 @@ def _odd_checkpoint(random: Random, data: bytes) -> bytes:
     value = random.choices(wrapped, (8, 4, 1, 1, 1, 1, 1))[0]()
     if random.random() < 0.1:
         return pickle.dumps(value)
-    return _repickled(random, _saved(value, _use_new_zipfile_serialization=random.random() < 0.8))
+    return _repickled(random, saved(value, _use_new_zipfile_serialization=random.random() < 0.8))
 
 
 def _repickled(random: Random, data: bytes) -> bytes:
@@ -194,6 +200,42 @@ def _convert(path: Path) -> object:
     return model
 
 
+# Training states
+
+
+@cache
+def _run_state() -> RunState:
+    """Of a run that has not begun."""
+    config = TrainConfig(channels=(2, 2), timesteps=1, batch_size=8, epochs=2, warmup_epochs=0, device="cpu", workers=0)
+    data = load_dataset("digits")
+    assert data.train is not None, "it has a split of its own"
+    data = replace(data, train=spread(data.train, 8), test=spread(data.test, 2))
+    return RunState(Learner(config, data), data, RunFolder("nowhere"))
+
+
+@cache
+def _states() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        state = _run_state()
+        state.folder = RunFolder(folder)
+        state.folder.checkpoints.mkdir()
+        state.save()
+        return [file.read_bytes() for file in state.folder.saved_states()]
+
+
+def _odd_state(random: Random, data: bytes) -> bytes:
+    return _repickled(random, saved(odd_value(random, torch.load(io.BytesIO(data)))))
+
+
+def _resume(path: Path) -> object:
+    """As `trevsnn train --resume RUN`, up to the first step."""
+    state = _run_state()
+    state.folder = RunFolder(path.parent / "run")
+    state.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, state.folder.checkpoints / "step-0000000001.pt")
+    return state.restore()
+
+
 def _load(path: Path) -> object:
     """As `trevsnn predict`, up to the network."""
     read_weights_info(path)
@@ -217,7 +259,7 @@ def checkpoint_with(name: str, change: Callable[[Tensor], Any]) -> bytes:
     """A checkpoint of the public code, with one entry changed."""
     state: dict[str, Any] = dict(_official())
     state[name] = change(state[name])
-    return _saved(state)
+    return saved(state)
 
 
 def _predict(path: Path) -> Sequence[object]:
@@ -245,5 +287,14 @@ READERS = (
         quick=60,
         words=(b"c__builtin__\neval\n", b"ctorch\n_utils\n", b"R", b"(", b".", b"}", b"\x80\x02"),
         watched=("/torch/_weights_only_unpickler",),
+    ),
+    Reader(
+        name="training state",
+        file="state.pt",
+        seeds=_states,
+        read=_resume,
+        restructure=_odd_state,
+        watched=("/torch/_weights_only_unpickler",),
+        quick=60,
     ),
 )
