@@ -5,6 +5,7 @@ It ends with 1 when anything was found, ever: remove the folder to begin anew.
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fuzzing.campaign import Campaign, table
@@ -21,11 +22,12 @@ def main() -> int:
     if unknown:
         parser.error(f"no reader is called {unknown[0]!r}; choose from {', '.join(READERS)}")
     states = []
-    for name in given.readers or READERS:
-        print(f"{name} ...", flush=True)
-        state = Campaign(READERS[name], given.folder).run(60 * given.minutes)
-        states.append((READERS[name], state))
-        print(f"{name}: {state.executions:,} inputs, {len(state.faults)} findings", flush=True)
+    with suppress(KeyboardInterrupt):
+        for name in given.readers or READERS:
+            print(f"{name} ...", flush=True)
+            state = Campaign(READERS[name], given.folder).run(60 * given.minutes)
+            states.append((READERS[name], state))
+            print(f"{name}: {state.executions:,} inputs, {len(state.faults)} findings", flush=True)
     print(table(states))
     return int(any(state.faults for _, state in states))
 

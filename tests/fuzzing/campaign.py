@@ -38,7 +38,7 @@ _SECONDS_OF_A_PROCESS = 120.0
 def scratch_file(reader: Reader) -> Iterator[Path]:
     """The path of an input, in a folder of its own, in memory where there is such a place."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzzing-", dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder) / reader.file
 
 
@@ -70,6 +70,7 @@ class Campaign:
             part.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / "state.json"
         self.state = State(**json.loads(self._file.read_text())) if self._file.exists() else State()
+        self._log = self.folder / "log.txt"
         self._again = self.folder / "again"
         self._again.mkdir(exist_ok=True)
         self._outcomes: set[str] = set()
@@ -88,12 +89,10 @@ class Campaign:
         stop = time.monotonic() + seconds
         while (left := stop - time.monotonic()) > 0:
             started = time.monotonic()
-            with scratch_file(self.reader) as path, path.with_name("log").open("w+") as log:
+            with scratch_file(self.reader) as path, self._log.open("a+") as log:
                 end = self._in_a_process(path, log, min(left, _SECONDS_OF_A_PROCESS))
                 if end is not None:
-                    log.seek(0)
-                    said = path.with_name("output").read_text(errors="replace")[-1000:]
-                    self._note(_death(end, log.read(), said), path.read_bytes())
+                    self._note(_death(end, self._log.read_text(errors="replace")), path.read_bytes())
             self.state.executions += struct.unpack("Q", self._count[:])[0]
             self.state.seconds += time.monotonic() - started
             self._read_notes()
@@ -103,6 +102,7 @@ class Campaign:
     def _in_a_process(self, path: Path, log: TextIO, seconds: float) -> str | None:
         """What ended it before its time, if anything did."""
         self._count[:] = bytes(8)
+        log.truncate(0)
         process = os.fork()
         if not process:
             try:
@@ -115,31 +115,26 @@ class Campaign:
         return self._wait(process)
 
     def _wait(self, process: int) -> str | None:
-        done, since = b"", time.monotonic()
+        done, since, killed = b"", time.monotonic(), False
         while True:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
-                return ("hang" if since == float("inf") else "crash") if status else None
+                return ("hang" if killed else "crash") if status else None
             if self._count[:] != done:
                 done, since = self._count[:], time.monotonic()
             elif time.monotonic() - since > DEADLINE:
-                since = float("inf")
-                os.kill(process, signal.SIGABRT)  # the fault handler says where it is
+                os.kill(process, signal.SIGKILL if killed else signal.SIGABRT)  # the fault handler says where it is
+                since, killed = time.monotonic(), True
             time.sleep(0.02)
 
     def _work(self, path: Path, log: TextIO, seconds: float) -> None:
         """In a process of its own."""
         faulthandler.enable(log)
-        output = os.open(path.parent / "output", os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self._try(path, self.seeds[0], Tracer())  # loads what is loaded once
-        random, tracer, stop = (
-            Random(f"{self.reader.name} {self.state.executions}"),
-            Tracer(self.reader.watched),
-            time.monotonic() + seconds,
-        )
+        tracer, stop = Tracer(self.reader.watched), time.monotonic() + seconds
         for file in sorted(self._again.iterdir()):  # a fault that is gone by now is forgotten
             data = file.read_bytes()
             file.unlink()
@@ -147,6 +142,7 @@ class Campaign:
         pool = [*self.seeds, *(file.read_bytes() for file in sorted(self.corpus.iterdir()))]
         for data in pool:
             self._try(path, data, tracer)
+        random = Random(f"{self.reader.name} {self.state.executions}")
         while time.monotonic() < stop:
             data = self.reader.mutate(random, random.choice(pool), pool)
             if self._try(path, data, tracer):
@@ -184,10 +180,11 @@ class Campaign:
             self.state.lines = tuple(json.loads(lines.read_text()))
 
 
-def _death(kind: str, log: str, said: str) -> Fault:
-    """What the log and the last words of a process tell."""
-    lines = [line.strip() for line in log.splitlines() if PACKAGE in line or "campaign" in line]
-    return Fault(kind, lines[0] if lines else "?", f"{said}\n{log[:2000]}")
+def _death(kind: str, log: str) -> Fault:
+    """What the end of a process's log tells."""
+    last = log[max(0, log.rfind("Fatal Python error") - 1000) :][:3000]
+    lines = [line.strip() for line in last.splitlines() if PACKAGE in line or "campaign" in line]
+    return Fault(kind, lines[0] if lines else "?", last)
 
 
 def table(states: Sequence[tuple[Reader, State]]) -> str:

@@ -23,7 +23,7 @@ from trevsnn.data.events.datasets import GESTURES, dvs128gesture
 COUNT = 40
 
 
-def _columns() -> dict[str, np.ndarray]:
+def _columns() -> dict[str, Any]:
     number = np.arange(COUNT)
     return {"t": 100 * number, "x": number % 7, "y": number % 5, "p": number % 2}
 
@@ -85,7 +85,7 @@ def aedat_4() -> list[bytes]:
     except ImportError:
         return []
     store = dv.EventStore()
-    for t, x, y, p in zip(*map(np.ndarray.tolist, _columns().values()), strict=True):
+    for t, x, y, p in zip(*(column.tolist() for column in _columns().values()), strict=True):
         store.push_back(t, x, y, bool(p))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.aedat4"

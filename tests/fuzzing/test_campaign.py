@@ -84,11 +84,10 @@ def reader(read=fragile):
 
 def test_a_campaign_survives_hangs_and_crashes_and_forgets_what_was_mended(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "DEADLINE", 0.2)
-    for _ in range(20):
+    state = Campaign(reader(), tmp_path).run(0.5)
+    while len(state.faults) < 3:  # on a slow machine
         state = Campaign(reader(), tmp_path).run(0.5)
-        kinds = {name.rpartition("-")[0] for name in state.faults}
-        if len(kinds) == 3:
-            break
+    kinds = {name.rpartition("-")[0] for name in state.faults}
     assert kinds == {"hang", "crash", "traceback"}
     contents = {path.read_bytes() for path in (tmp_path / "fragile_reader/findings").iterdir() if not path.suffix}
     assert contents == {b"h", b"a", b"k"}
