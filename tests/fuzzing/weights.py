@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import Preprocessing, load_dataset
+from trevsnn.data import FramePreprocessing, Preprocessing, load_dataset
 from trevsnn.data.splitting import spread
 from trevsnn.models import TRevSNN, convert_official, create_model, infer_official_config, save_weights, weights_info
 from trevsnn.models.official import _official_name
@@ -43,14 +43,19 @@ def _network() -> TRevSNN:
 
 @cache
 def _weights() -> list[bytes]:
-    model = _network()
-    preprocessing = asdict(Preprocessing(input_size=(1, 32, 32)))
-    about = {"dataset": "digits", "class_names": ("a", "b"), "preprocessing": preprocessing, "note": "epoch 1 of 1"}
+    model, clips = _network(), create_model("trevsnn_dvs", channels=(2, 2), timesteps=2, num_classes=2)
+    images = asdict(Preprocessing(input_size=(1, 32, 32), native_size=(8, 8)))
+    frames = asdict(FramePreprocessing(input_size=(2, 16, 16), sensor_size=(34, 34), timesteps=2))
+    about = {"dataset": "digits", "class_names": ("a", "b"), "note": "epoch 1 of 1"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
         found = []
-        for some in (about, {"preprocessing": preprocessing}):
-            save_weights(model, path, weights_info("trevsnn_digits", model.config, **some))
+        for name, network, more in (
+            ("trevsnn_digits", model, {**about, "preprocessing": images}),
+            ("trevsnn_dvs", clips, {"preprocessing": frames}),
+            ("trevsnn_digits", model.fold(), {"preprocessing": images, "folded": True}),
+        ):
+            save_weights(network, path, weights_info(name, network.config, **more))
             found.append(path.read_bytes())
     return found
 
@@ -66,7 +71,7 @@ def _odd_safetensors(random: Random, data: bytes) -> bytes:
     about = header.get("__metadata__", {})
     what = random.randrange(8)
     if what <= 2 and about:
-        name = random.choice(("options", "class_names", "preprocessing"))
+        name = random.choice(("options", "options", "options", "class_names", "preprocessing"))
         value = odd_value(random, json.loads(about.get(name, "null")))
         about[name] = json.dumps(value)
         if random.random() < 0.1:
