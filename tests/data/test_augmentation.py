@@ -139,7 +139,10 @@ def test_bad_value_is_named(bad):
 def test_preprocessing_survives_json_and_refuses_nonsense():
     assert Preprocessing.from_dict({"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [1] * 3}).mean == (0.5,) * 3
     for bad in ({}, {"input_size": 3}, {"input_size": [3, 8, 8], "size": 1}, {"input_size": [3, 8, 8], "crop_pct": 0},
-                {"input_size": [3, 8, 8], "interpolation": "magic"}):  # fmt: skip
+                {"input_size": [3, 8, 8], "interpolation": "magic"}, {"input_size": [3, 8, 8], "std": [1] * 2},
+                {"input_size": [3, 2**30, 2**30]}, {"input_size": [3, 2**13, 2**13]}, {"input_size": ["3", 8, 8]},
+                {"input_size": [3, 8, 8], "native_size": [2**30, 8]}, {"input_size": [3, 8, 8], "crop_pct": 1e-9},
+                {"input_size": [3, 8, 8], "crop_pct": "1"}):  # fmt: skip
         with pytest.raises(ValueError, match="is not one"):
             Preprocessing.from_dict(bad)
 

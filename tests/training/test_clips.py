@@ -130,6 +130,9 @@ def test_networks_and_data_that_do_not_fit_each_other(recordings, few_digits):
 def test_preprocessing_survives_json_and_refuses_nonsense(recordings):
     values = {**asdict(recordings.preprocessing), "sensor_size": list(SIZE)}
     assert FramePreprocessing.from_dict(values) == recordings.preprocessing
-    for bad in ({}, {**values, "timesteps": 0}, {**values, "split_by": "energy"}, {**values, "size": 3}):
+    assert FramePreprocessing.from_dict({**values, "split_by": "time"}).split_by == "time"
+    for bad in ({}, {**values, "timesteps": 0}, {**values, "split_by": "energy"}, {**values, "size": 3},
+                {**values, "timesteps": 2**31}, {**values, "sensor_size": [2**31, 8]},
+                {**values, "sensor_size": 8}):  # fmt: skip
         with pytest.raises(ValueError, match="is not one"):
             FramePreprocessing.from_dict(bad)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
+
+from trevsnn.checks import is_number, is_whole
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -65,6 +67,41 @@ class _Reduce:
         return ImageOps.pad(picture, (width, height), method=Image.Resampling.BOX, color=0)
 
 
+_LARGEST_SIDE = 2**14
+_MOST_VALUES = 2**27
+"""Of an input: what a file says is not to decide alone how much memory is taken."""
+
+
+def _small(preprocessing: Any) -> Any:
+    """As a preprocessing, of a few pixels and one frame.
+
+    Raises:
+        ValueError: for sizes that are none, or that no input has.
+    """
+    sizes = {
+        name: getattr(preprocessing, name)
+        for name in ("input_size", "native_size", "sensor_size")
+        if getattr(preprocessing, name, None) is not None
+    }
+    for name, size in sizes.items():
+        right = isinstance(size, tuple) and len(size) == (3 if name == "input_size" else 2)
+        if not right or not all(is_whole(side) and 1 <= side <= _LARGEST_SIDE for side in size):
+            raise ValueError(f"{name}={size!r} must be whole numbers from 1 to {_LARGEST_SIDE}")
+    reduced: dict[str, Any] = {name: (*size[:-2], 8, 8) for name, size in sizes.items()}
+    frames = getattr(preprocessing, "timesteps", None)
+    if frames is not None:
+        if not (is_whole(frames) and frames >= 1):
+            raise ValueError(f"timesteps={frames!r} must be a whole number from 1")
+        reduced["timesteps"] = 1
+    values = (frames or 1) * math.prod(preprocessing.input_size)
+    if values > _MOST_VALUES:
+        raise ValueError(f"its input has {values:,} values, more than {_MOST_VALUES:,}")
+    crop = getattr(preprocessing, "crop_pct", 1.0)
+    if not (is_number(crop) and 0.01 <= crop <= 1):
+        raise ValueError(f"crop_pct={crop!r} must be from 0.01 to 1")
+    return replace(preprocessing, **reduced)
+
+
 def restored(kind: type[Any], values: Mapping[str, Any], example: Callable[[Any], Any]) -> Any:
     """A preprocessing from `asdict`, or what JSON makes of it.
 
@@ -78,7 +115,8 @@ def restored(kind: type[Any], values: Mapping[str, Any], example: Callable[[Any]
     """
     try:
         preprocessing = kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-        preprocessing.transform()(example(preprocessing))
+        small = _small(preprocessing)
+        small.transform()(example(small))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"preprocessing {dict(values)!r} is not one: {error}") from error
     return preprocessing
