@@ -5,7 +5,7 @@ import struct
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -226,8 +226,8 @@ def _hdf5(write: Callable[[h5py.File], object]) -> bytes:
     return file.getvalue()
 
 
-def _write_columns(group: h5py.Group, **options: Any) -> None:
-    for name, values in _columns().items():
+def _write_columns(group: h5py.Group, columns: Mapping[str, Any] | None = None, **options: Any) -> None:
+    for name, values in (columns or _columns()).items():
         group.create_dataset(name, data=values, **options)
 
 
@@ -329,6 +329,69 @@ def _listings() -> list[bytes]:
     return [b"user01_led.aedat\n", b"user01_led.aedat\r\nuser29_led.aedat\r\n"]
 
 
+# Long recordings
+
+LONG = 400_000
+
+
+@cache
+def _long_columns() -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    return {
+        "t": np.cumsum(random.integers(0, 4, LONG)),
+        "x": random.integers(0, 128, LONG, dtype=np.int16),
+        "y": random.integers(0, 128, LONG, dtype=np.int16),
+        "p": random.integers(0, 2, LONG, dtype=np.uint8),
+    }
+
+
+def _long_aedat_2() -> dict[str, bytes]:
+    records, (t, x, y, p) = np.empty((LONG, 2), ">u4"), _long_columns().values()
+    records[:, 0], records[:, 1] = y.astype(int) << 8 | x.astype(int) << 1 | p, t
+    return {"records": HEADER_2 + records.tobytes()}
+
+
+def _long_aedat_3() -> dict[str, bytes]:
+    records, (t, x, y, p) = np.empty((LONG, 2), "<u4"), _long_columns().values()
+    records[:, 0], records[:, 1] = x.astype(int) << 17 | y.astype(int) << 2 | p << 1 | 1, t
+    found = {}
+    for count in (LONG, 500):
+        parts = [records[start : start + count] for start in range(0, LONG, count)]
+        packets = [struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, *[len(part)] * 3) + part.tobytes() for part in parts]
+        found[f"packets of {count:,} events"] = HEADER_3 + b"".join(packets)
+    return found
+
+
+def _long_atis() -> dict[str, bytes]:
+    records, (t, x, y, p) = np.empty((LONG, 5), np.uint8), _long_columns().values()
+    for place, column in enumerate((x, y, p << 7 | t >> 16, t >> 8 & 0xFF, t & 0xFF)):
+        records[:, place] = column
+    return {"records": records.tobytes()}
+
+
+def _long_npy() -> dict[str, bytes]:
+    columns = _long_columns()
+    structured = np.empty(LONG, [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
+    for name, values in columns.items():
+        structured[name] = values
+    table = np.stack(list(columns.values()), 1)
+    return {"structured": saved(structured), "numbers of 64 bits": saved(table), "of 32": saved(table.astype("i4"))}
+
+
+def _long_npz() -> dict[str, bytes]:
+    return {
+        "as they are": _bytes(lambda file: np.savez(file, **_long_columns())),
+        "compressed": _bytes(lambda file: np.savez_compressed(file, **_long_columns())),
+    }
+
+
+def _long_hdf5() -> dict[str, bytes]:
+    def write(**options: Any) -> bytes:
+        return _hdf5(lambda file: _write_columns(file, _long_columns(), **options))
+
+    return {"as they are": write(), "compressed": write(chunks=(50_000,), compression="gzip", compression_opts=1)}
+
+
 _TEXT = (
     *(b",", b"\n", b"\r", b"\x00", b"-1", b"0", b"12", b"1e3", b"1.5", b"9" * 5000, b"\xef\xbb\xbf", b"\xff\xfe"),
     *("é,٣,".encode(), b"../", b"/dev/null", b".aedat", b"user01_led.aedat", "\u2028".encode(), b"9" * 18),
@@ -350,13 +413,13 @@ def _train_gestures(path: Path) -> Sequence[object]:
 
 _HEADERS = (b"#!AER-DAT2.0\r\n", b"#!AER-DAT3.1\r\n", b"#!END-HEADER\r\n", b"#", b"\n", b"#!AER-DAT4.0\r\n")
 READERS = (
-    _reader("aedat2", "recording.aedat", _aedat_2, words=_HEADERS),
-    _reader("aedat3", "recording.aedat", _aedat_3, restructure=_repacket, words=_HEADERS),
+    _reader("aedat2", "recording.aedat", _aedat_2, large=_long_aedat_2, words=_HEADERS),
+    _reader("aedat3", "recording.aedat", _aedat_3, large=_long_aedat_3, restructure=_repacket, words=_HEADERS),
     _reader("aedat4", "recording.aedat4", aedat_4),
-    _reader("nmnist", "recording.bin", _atis),
-    _reader("npy", "recording.npy", _npy, restructure=_odd_npy, watched=("/numpy/lib/",)),
-    _reader("npz", "recording.npz", _npz, restructure=_odd_npz, content=_npz_content),
-    _reader("hdf5", "recording.h5", _hdf5_seeds, restructure=_odd_hdf5, content=_hdf5_content),
+    _reader("nmnist", "recording.bin", _atis, large=_long_atis),
+    _reader("npy", "recording.npy", _npy, large=_long_npy, restructure=_odd_npy, watched=("/numpy/lib/",)),
+    _reader("npz", "recording.npz", _npz, large=_long_npz, restructure=_odd_npz, content=_npz_content),
+    _reader("hdf5", "recording.h5", _hdf5_seeds, large=_long_hdf5, restructure=_odd_hdf5, content=_hdf5_content),
     _reader(
         "gesture labels",
         "user01_led_labels.csv",

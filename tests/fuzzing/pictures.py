@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+import numpy as np
 from fuzzing.mutation import NUMBERS, deep_text, havoc, odd_value
 from fuzzing.reader import Reader
 from fuzzing.weights import small_weights
@@ -73,6 +74,17 @@ def _empty(size: int) -> bytes:
     return zlib.compress(bytes(size))
 
 
+def _large(name: str, *modes: str) -> dict[str, bytes]:
+    found, grain = {}, np.random.default_rng(0).integers(0, 256, (1000, 800, 3), np.uint8)
+    for mode in modes:
+        picture = Image.fromarray(grain)
+        made = Image.fromarray(grain[..., 0].astype(np.uint16) * 256) if mode == "I;16" else picture.convert(mode)
+        file = io.BytesIO()
+        made.save(file, name)
+        found[f"{name} {mode}"] = file.getvalue()
+    return found
+
+
 def _odd_png(random: Random, data: bytes) -> bytes:
     """Chunks of PNG with a right sum: changed, swapped, there twice, new."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -132,10 +144,10 @@ def _pixels(path: Path) -> int:
 # Tar shards
 
 
-def _shard(labels: str, members: int = 3) -> bytes:
+def _shard(labels: str) -> bytes:
     file, picture = io.BytesIO(), _pictures("PNG")[1]
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for i in range(members):
+        for i in range(3):
             label = str(i % 2).encode() if labels == "cls" else json.dumps({"label": i % 2, "width": 9}).encode()
             for extension, content in (("png", picture), (labels, label)):
                 info = tarfile.TarInfo(f"folder/{i:03d}.{extension}")
@@ -237,6 +249,7 @@ _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 READERS = (
     Reader(
         name="png",
+        large=lambda: _large("PNG", "RGB", "RGBA", "LA", "P", "I;16"),
         file="picture.png",
         seeds=lambda: _pictures("PNG"),
         read=_read_picture,
@@ -247,6 +260,7 @@ READERS = (
     ),
     Reader(
         name="pictures",
+        large=lambda: _large("TIFF", "F", "I;16", "CMYK") | _large("JPEG", "RGB"),
         file="picture.jpg",
         seeds=lambda: [*_pictures(*_FORMATS[1:]), _animation()],
         read=_read_picture,
@@ -257,7 +271,7 @@ READERS = (
     Reader(
         name="tar shards",
         file="shard.tar",
-        seeds=lambda: [_shard("cls"), _shard("json"), _shard("cls", 0)],
+        seeds=lambda: [_shard("cls"), _shard("json")],
         read=_read_shard,
         restructure=_odd_tar,
         words=(b"ustar  \0", b"ustar\00000", b"GNU.sparse.size=99999999999\n", b"L", b"K", b"x", b"g", b"S"),

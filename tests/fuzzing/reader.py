@@ -1,6 +1,6 @@
 """What the campaign needs to know about a reader."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -34,6 +34,8 @@ class Reader:
     """Of the names of other files than the package's, whose lines tell what is new."""
     command: Callable[[Path], Sequence[object]] | None = None
     """A command line that reads the file."""
+    large: Callable[[], Mapping[str, bytes]] | None = None
+    """Right inputs of megabytes, by what they are: most of what a reader takes for them is in proportion."""
     quick: int = 300
     """Inputs in the test suite."""
 

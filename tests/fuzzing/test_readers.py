@@ -5,11 +5,14 @@ import faulthandler
 import pytest
 from fuzzing.campaign import scratch_file
 from fuzzing.cases import CASES, Case
-from fuzzing.checking import check, limited_memory
+from fuzzing.checking import SHARE, Memory, check, limited_memory
 from fuzzing.reader import Reader
 from fuzzing.readers import READERS
 
 from trevsnn.cli import main
+
+TABLES = 2 << 20
+"""Bytes that any file may take besides."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,20 @@ def test_wrong_files_are_refused_in_a_line_that_names_them(reader):
             path.write_bytes(reader.input(number, seeds))
             _, fault = check(reader.read, path, reader.content(path))
             assert fault is None, f"input {number}"
+
+
+def test_large_files_take_no_more_than_four_times_their_content(reader):
+    if reader.large is None:
+        pytest.skip("its files are small")
+    with scratch_file(reader) as path:
+        for data in reader.seeds():  # loads what is loaded once
+            path.write_bytes(data)
+            reader.read(path)
+        for what, data in reader.large().items():
+            path.write_bytes(data)
+            memory, content = Memory(trim=True), reader.content(path)
+            reader.read(path)
+            assert memory.most() <= SHARE * content + TABLES, what
 
 
 @pytest.fixture(params=CASES, ids=[f"{case.reader}: {case.what}" for case in CASES])
