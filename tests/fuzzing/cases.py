@@ -81,13 +81,17 @@ def _safetensors(**metadata: str) -> bytes:
 
 
 def _checkpoint(change: Callable[[torch.Tensor], Any], name: str = "subnet0.alpha0") -> bytes:
-    return weights.checkpoint_with(name, change)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns of what it can but will not always
+        return weights.checkpoint_with(name, change)
 
 
 def _nested(values: torch.Tensor) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a prototype
-        return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+    return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+
+
+def _quantised(values: torch.Tensor) -> torch.Tensor:
+    return torch.quantize_per_tensor(values, 0.1, 0, torch.qint8)
 
 
 def _description(**values: Any) -> bytes:
@@ -171,7 +175,7 @@ CASES = (
     Case(
         "checkpoint",
         "a quantised tensor",
-        lambda: _checkpoint(lambda values: torch.quantize_per_tensor(values, 0.1, 0, torch.qint8)),
+        lambda: _checkpoint(_quantised),
     ),
     Case(
         "checkpoint",

@@ -3,7 +3,6 @@
 import io
 import struct
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -199,8 +198,7 @@ def _large_and_empty(count: int, kind: str) -> bytes:
 
 def _zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
     file = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", method) as archive:
-        warnings.simplefilter("ignore")  # of names there twice
+    with zipfile.ZipFile(file, "w", method) as archive:
         for name, content in members:
             archive.writestr(name, content)
     return file.getvalue()
