@@ -35,8 +35,7 @@ def open_picture(
     name = str(source) if name is None else name
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with warnings.catch_warnings(), Image.open(file) as opened:
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as opened:
             picture = _flatten(ImageOps.exif_transpose(opened), WHITE if invert else BLACK)
         picture = picture.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # the decoders of damaged files can fail in any way

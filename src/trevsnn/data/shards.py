@@ -146,6 +146,6 @@ def _members(shard: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, st
                         text = None if label is None else str(label)
                     if text is not None and not (extension == ".json" and key in classes):
                         classes[key] = text
-    except (tarfile.TarError, OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+    except (tarfile.TarError, OSError, ValueError, RecursionError, AttributeError) as error:
         raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
     return images, classes

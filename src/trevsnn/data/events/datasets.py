@@ -294,7 +294,7 @@ def _read_labels(path: Path) -> list[tuple[int, int, int]]:
     if not trials:
         raise ValueError(f"labels {str(path)!r} have no rows")
     for label, start, stop in trials:
-        if not 1 <= label <= len(GESTURES) or stop <= start:
+        if not 1 <= label <= len(GESTURES) or not -(2**62) < start < stop < 2**62:
             raise ValueError(
                 f"labels {str(path)!r} have class {label} from {start} to {stop} microseconds; classes are 1 to "
                 f"{len(GESTURES)}, and a trial ends after it begins"
