@@ -32,7 +32,7 @@ from trevsnn.models.weights import read_weights_info
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder
-from trevsnn.training.run_state import RunState
+from trevsnn.training.run_state import RunState, with_same_steps
 
 SMALL: dict[str, Any] = {"channels": (2, 2), "timesteps": 1, "num_classes": 2, "aux_heads": False}
 
@@ -225,6 +225,11 @@ def _states() -> list[bytes]:
         return [file.read_bytes() for file in state.folder.saved_states()]
 
 
+def state_with(**values: Any) -> bytes:
+    """That state, with other values."""
+    return saved({**torch.load(io.BytesIO(_states()[0])), **values})
+
+
 def _odd_state(random: Random, data: bytes) -> bytes:
     return _repickled(random, saved(odd_value(random, torch.load(io.BytesIO(data)))))
 
@@ -235,7 +240,9 @@ def _resume(path: Path) -> object:
     state.folder = RunFolder(path.parent / "run")
     state.folder.checkpoints.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, state.folder.checkpoints / "step-0000000001.pt")
-    return state.restore()
+    saved = state.folder.load_state()
+    with_same_steps(state.learner.config, saved, 1)
+    return state.restore(saved)
 
 
 def _load(path: Path) -> object:
