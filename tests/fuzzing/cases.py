@@ -169,11 +169,7 @@ CASES = (
     ),
     Case("safetensors", "a line break in the header", lambda: weights.small_weights().replace(b'"F32"', b'"\\n32"', 1)),
     Case("checkpoint", "a nested tensor", lambda: _checkpoint(_nested)),
-    Case(
-        "checkpoint",
-        "a quantised tensor",
-        lambda: _checkpoint(_quantised),
-    ),
+    Case("checkpoint", "a quantised tensor", lambda: _checkpoint(_quantised)),
     Case(
         "checkpoint",
         "10^9 channels of one number",

@@ -29,10 +29,11 @@ from trevsnn.data.splitting import spread
 from trevsnn.models import TRevSNN, create_model, save_weights, weights_info
 from trevsnn.models.official import _official_name
 from trevsnn.models.weights import read_weights_info
+from trevsnn.training import run_state
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder
-from trevsnn.training.run_state import RunState, with_same_steps
+from trevsnn.training.run_state import RunState
 
 SMALL: dict[str, Any] = {"channels": (2, 2), "timesteps": 1, "num_classes": 2, "aux_heads": False}
 
@@ -241,7 +242,7 @@ def _resume(path: Path) -> object:
     state.folder.checkpoints.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, state.folder.checkpoints / "step-0000000001.pt")
     saved = state.folder.load_state()
-    with_same_steps(state.learner.config, saved, 1)
+    run_state.with_same_steps(state.learner.config, saved, 1)
     return state.restore(saved)
 
 
