@@ -209,7 +209,7 @@ def _npz_content(path: Path) -> int:
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            return size + sum(info.file_size for info in archive.infolist())
+            return max(size, sum(info.file_size for info in archive.infolist()))
     except Exception:
         return size
 
@@ -294,7 +294,7 @@ def _hdf5_content(path: Path) -> int:
         with h5py.File(path) as file:
             sizes: list[int] = []
             file.visititems(lambda _, found: sizes.append(found.nbytes) if isinstance(found, h5py.Dataset) else None)
-            return size + sum(sizes)
+            return max(size, sum(sizes))
     except Exception:
         return size
 

@@ -133,7 +133,7 @@ def _read_picture(path: Path) -> Image.Image:
 
 
 def _pixels(path: Path) -> int:
-    """A picture as the file says that it is, 4 bytes a pixel."""
+    """The file, and the picture as it says that it is, 4 bytes a pixel."""
     try:
         with Image.open(path) as picture:
             return path.stat().st_size + 4 * picture.width * picture.height
