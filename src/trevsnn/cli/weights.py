@@ -39,7 +39,10 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     if info.preprocessing is None:
         raise ValueError(f"{str(file)!r} does not say how its input is made; give a run of `trevsnn train`")
     kind = FramePreprocessing if model.config.frames else Preprocessing
-    return Trained(file, model, info, kind.from_dict(info.preprocessing))
+    try:
+        return Trained(file, model, info, kind.from_dict(info.preprocessing))
+    except ValueError as error:
+        raise ValueError(f"{str(file)!r}: {error}") from error
 
 
 def load_data(trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:

@@ -120,7 +120,7 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
         options, class_names, preprocessing = (
             json.loads(metadata.get(name, "null")) for name in ("options", "class_names", "preprocessing")
         )
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{str(path)!r} has metadata that cannot be read: {error}") from error
     if "model" not in metadata or not isinstance(options, dict):
         raise ValueError(f"{str(path)!r} does not say which network it is of: 'model' or 'options' is missing")

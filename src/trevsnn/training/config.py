@@ -229,7 +229,7 @@ def parse_config(text: str, source: str) -> tuple[str | None, dict[str, Any]]:
     """As `load_config`, from the content of a file; `source` is what messages call it."""
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"recipe {source!r} is no TOML file: {error}") from error
     dataset = values.pop("dataset", None)
     known = [field.name for field in fields(TrainConfig)]
