@@ -57,7 +57,7 @@ def _repacket(random: Random, data: bytes) -> bytes:
     start = data.index(b"\n", end) + 1
     header, packets = bytearray(data[:start]), []
     while start + 28 <= len(data):
-        size, capacity = struct.unpack_from("<i8xi", data, start + 4)[0], struct.unpack_from("<i", data, start + 16)[0]
+        size, capacity = struct.unpack_from("<i8xi", data, start + 4)
         stop = start + 28 + max(0, size * capacity)
         packets.append(bytearray(data[start:stop]))
         start = stop
@@ -122,23 +122,7 @@ def _npz() -> list[bytes]:
     ]
 
 
-_TYPES = (
-    "<i8",
-    ">i8",
-    "<i2",
-    "|u1",
-    "|b1",
-    "<u8",
-    "<f8",
-    "<f2",
-    "<f4",
-    "<c16",
-    "|O",
-    "|S3",
-    "<U2",
-    "<M8[us]",
-    "<m8[s]",
-)
+_TYPES = tuple("<i8 >i8 <i2 |u1 |b1 <u8 <f8 <f2 <f4 <c16 |O |S3 <U2 <M8[us] <m8[s]".split())
 _SHAPES = ("(40,)", "(0,)", "()", "(39,)", "(41,)", "(40, 1)", "(10, 4)", "(-1,)", "(1000000000000,)", "(2**40, 4)")
 _ODD_SHAPES = ("(1000000000,)", "(0, 1000000000000000000000)", "(True,)", "[40]", "40", "('a',)", "(40.0,)", "((((", "")
 
