@@ -5,7 +5,7 @@ import json
 import struct
 import tarfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import h5py
@@ -57,7 +57,7 @@ def _array(header: str, values: bytes) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + values
 
 
-def _tar(name: str, content: bytes, size: int | None = None, **more: str) -> bytes:
+def _tar(name: str, content: bytes, size: int | None = None, more: Mapping[str, str] | None = None) -> bytes:
     """A shard of a picture and its class, one of which is this member; its header may say another size, and more."""
     kinds = {"png": ("000.png", pictures.small_png()), "cls": ("000.cls", b"0")}
     kinds["cls" if name.endswith("json") else name[-3:]] = name, content
@@ -67,7 +67,7 @@ def _tar(name: str, content: bytes, size: int | None = None, **more: str) -> byt
             info = tarfile.TarInfo(member)
             info.size = len(data)
             if member == name:
-                info.pax_headers = more
+                info.pax_headers = dict(more or {})
             tar.addfile(info, io.BytesIO(data))
     whole = bytearray(file.getvalue())
     if size is not None:
@@ -146,8 +146,8 @@ CASES = (
     Case("tar shards", "a class of 5,000 digits", lambda: _tar("000.json", f'{{"label": {MANY_DIGITS}}}'.encode())),
     Case("tar shards", "a class of 5,000 digits as text", lambda: _tar("000.cls", MANY_DIGITS.encode())),
     Case("tar shards", "a class longer than the file", lambda: _tar("000.cls", b"0", size=8**11 - 1)),
-    Case("tar shards", "a sparse class of 10^11 bytes", lambda: _tar("000.cls", b"0", **_SPARSE)),
-    Case("tar shards", "a sparse picture of 10^11 bytes", lambda: _tar("000.png", b"0", **_SPARSE)),
+    Case("tar shards", "a sparse class of 10^11 bytes", lambda: _tar("000.cls", b"0", more=_SPARSE)),
+    Case("tar shards", "a sparse picture of 10^11 bytes", lambda: _tar("000.png", b"0", more=_SPARSE)),
     Case("class names", "no UTF-8", lambda: b"\x95\n\xff"),
     Case("safetensors", "deep options", lambda: _safetensors(options=DEEP)),
     Case("safetensors", "an option of 5,000 digits", lambda: _safetensors(options=f'{{"timesteps": {MANY_DIGITS}}}')),

@@ -108,7 +108,7 @@ def _read(read: Callable[[Path], object], path: Path) -> tuple[str, Fault | None
     except (ValueError, OSError) as error:
         message, place = str(error), _place(error)
         outcome = f"refused {place}"
-        kind = None
+        kind: str | None = None
         if any(isinstance(cause, MemoryError) for cause in _chain(error)):  # where there is more, it takes it
             kind = "memory"
         elif path.name not in message and str(path.parent) not in message:  # of several files, their folder will do
