@@ -288,7 +288,7 @@ def test_resume_before_the_first_state_starts_anew(tmp_path, few_digits, finishe
     run = RunFolder(tmp_path / "run")
     with run.locked():
         run.create(CONFIG, few_digits)
-    shutil.rmtree(run.samples)  # stopped in the middle of `create`
+    assert not run.saved_states(), "stopped before there was one"
     train(CONFIG, few_digits, run, resume=True, console=quiet)
     assert_same_weights(run, load_file(finished[0].weights))
     assert len(list(run.samples.iterdir())) == 8

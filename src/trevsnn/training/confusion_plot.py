@@ -9,7 +9,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from trevsnn.files import atomic_path
-from trevsnn.training.lettering import drawable, letter_with_fonts
+from trevsnn.training.lettering import drawable, letter_with_fonts, shortened
 
 MOST_NAMED, _MOST_COUNTED = 60, 25
 """Classes whose names, and whose counts, still find room."""
@@ -32,11 +32,16 @@ def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> No
         figure.savefig(temporary, dpi=120, format="png")
 
 
-def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> None:
-    """As `plot_confusion`, onto axes."""
+def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str], as_text: bool = False) -> None:
+    """As `plot_confusion`, onto axes.
+
+    Args:
+        axes, counts, class_names: where, and what.
+        as_text: names stay text in the picture, an SVG file, whose reader finds the fonts.
+    """
     number = len(class_names)
     named = number <= MOST_NAMED
-    labels = [drawable(name) for name in class_names] if named else []
+    labels = [(shortened if as_text else drawable)(name) for name in class_names] if named else []
     ConfusionMatrixDisplay(counts.numpy(), display_labels=labels or None).plot(
         ax=axes,
         cmap="Blues",
@@ -45,7 +50,7 @@ def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str]) -> No
         xticks_rotation="vertical" if max(map(len, labels), default=0) > 2 else "horizontal",
     )
     if named:
-        letter_with_fonts((*axes.get_xticklabels(), *axes.get_yticklabels()), labels)
+        letter_with_fonts((*axes.get_xticklabels(), *axes.get_yticklabels()), () if as_text else labels)
     else:
         axes.set(xticks=[], yticks=[])
     axes.set(xlabel="class found", ylabel="class")

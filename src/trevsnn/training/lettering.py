@@ -14,11 +14,15 @@ _OWN = "DejaVu Sans"
 _NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 
 
-def drawable(name: str) -> str:
-    """A name in a line of at most `LONGEST` letters, each of which a font of this machine has, or a replacement."""
+def shortened(name: str) -> str:
+    """A name in a line of at most `LONGEST` letters."""
     name = " ".join(name.split())
-    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return "".join(letter if _font_of(letter) else _NO_LETTER for letter in name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def drawable(name: str) -> str:
+    """As `shortened`, with a replacement for letters that no font of this machine has."""
+    return "".join(letter if _font_of(letter) else _NO_LETTER for letter in shortened(name))
 
 
 def letter_with_fonts(texts: Iterable[Text], names: Iterable[str]) -> None:
@@ -26,7 +30,7 @@ def letter_with_fonts(texts: Iterable[Text], names: Iterable[str]) -> None:
 
     Args:
         texts: of a picture.
-        names: what they say, as `drawable` returns it.
+        names: what they say, as `drawable` returns it; none where the fonts are chosen later.
     """
     fonts = [font for font in map(_font_of, sorted(set("".join(names)))) if font]
     family = list(dict.fromkeys([_OWN, *fonts]))

@@ -92,7 +92,7 @@ def confusion(counts: Tensor, class_names: Sequence[str], things: str = "images"
     """How many images or recordings of each class were taken for which."""
     side = 5.0 if len(class_names) > MOST_NAMED else min(11.0, 2.0 + 0.25 * len(class_names))
     return _drawn(
-        lambda axes: draw_confusion(axes, counts, class_names),
+        lambda axes: draw_confusion(axes, counts, class_names, as_text=True),
         (side, side),
         f"Confusion matrix of {len(class_names)} classes; {int(counts.trace())} of {int(counts.sum())} {things} lie "
         "on its diagonal",
