@@ -4,8 +4,9 @@ BIN := .venv/bin
 PACKAGES := training data models deployment
 COUNT := 60
 SEED := 0
+MINUTES := 10
 
-.PHONY: demo test lint format memory benchmark results mutants
+.PHONY: demo test lint format memory benchmark results mutants fuzz
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
 	$(BIN)/trevsnn train digits --output runs/demo --overwrite
 
@@ -44,6 +45,9 @@ mutants: $(BIN)/.developer runs/mutants/tests.jsonl  ## would a test notice? sma
 runs/mutants/tests.jsonl:
 	$(BIN)/pip install --quiet --group mutation
 	$(BIN)/python tools/mutate.py record
+
+fuzz: $(BIN)/.developer  ## wrong files for every reader, MINUTES each; what it finds and where it stopped is kept in .fuzz
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzzing --minutes $(MINUTES) --folder .fuzz
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trevsnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

@@ -106,7 +106,7 @@ class BadImages:
     def _read(self) -> None:
         """Other processes, and earlier parts of the run, list theirs in the same file."""
         if self.skip and self.file is not None and self.file.exists():
-            self.known.update(self.file.read_text(encoding="utf-8").splitlines())
+            self.known.update(self.file.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
 class TrainingStream(Dataset):
