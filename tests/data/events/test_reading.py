@@ -1,15 +1,17 @@
 """Recordings as people have them: under other names, in other units and orders, of several cameras, with clocks that
 step back; and frames that are made anew when a recording has changed, whatever its date says."""
 
+import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from trevsnn.data.events import read_recording
+from trevsnn.data.events import Events, read_recording
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.data.events.datasets import RecordingFiles
 from trevsnn.data.events.preprocessing import FramePreprocessing
@@ -139,3 +141,14 @@ def test_frames_follow_the_content_of_a_recording_whatever_its_date(tmp_path):
     assert frames.is_current(0), "another date of the same content"
     sorting = CachedFrames(frames.samples, replace(preprocessing, sort_events=True), tmp_path / "cache")
     assert not sorting.is_current(0)
+
+
+@pytest.mark.parametrize("split_by", ["number", "time"])
+def test_the_preprocessing_of_weights_makes_frames_of_windows(split_by):
+    preprocessing = FramePreprocessing(input_size=(2, 64, 64), sensor_size=(64, 64), timesteps=4, split_by=split_by)
+    restored = FramePreprocessing.from_dict(json.loads(json.dumps(asdict(preprocessing))))
+    assert restored == preprocessing
+    events = Events(T, X, Y, P)
+    windows = list(events.windows(number=50) if split_by == "number" else events.windows(50_000))
+    frames = torch.cat([restored.frame(window) for window in windows])
+    np.testing.assert_array_equal(frames.numpy(), restored.convert(events))
