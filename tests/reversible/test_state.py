@@ -2,9 +2,12 @@
 
 import itertools
 import random
-from collections import deque
+from array import array
+from collections import UserDict, UserList, deque
+from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -85,6 +88,56 @@ class HoldsBuffer(nn.Module):
     def forward(self, x):
         self.membrane = 0.9 * self.membrane + x
         return self.membrane.sin()
+
+
+class ArrayOfLater(nn.Module):
+    """The call before the last changes what the others read."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.array, self.table = 0, np.ones(2), torch.ones(2)
+
+    def forward(self, x):
+        self.calls += 1
+        y = x * self.array.sum() * self.table.sum().item()
+        if self.calls % T == T - 1:
+            self.array += 1
+            self.table.data.add_(1)
+        return y
+
+
+class Views(nn.Module):
+    """What is written through one tensor is read through others."""
+
+    def __init__(self):
+        super().__init__()
+        self.trace = torch.zeros(2, WIDTH)
+        self.first, self.transposed = self.trace[0], self.trace.t()
+        self.hidden = None
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.trace.mul_(0.5).add_(x.detach().mean((0, 2, 3)))
+        if self.hidden is None:
+            self.hidden = torch.zeros_like(x)
+            self.view = self.hidden[0]
+        self.hidden = self.hidden.clone()
+        self.hidden.mul_(0.5).add_(x)
+        self.view = self.hidden[0]
+        self.view.add_(1)
+        return (x + self.hidden) * self.first.clone().view(-1, 1, 1) * self.transposed[0, 1].clone()
+
+
+class Slots:
+    __slots__ = ("__own", "v")
+
+    def __init__(self):
+        self.__own = 1
+
+    def next(self, x):
+        self.__own += 1
+        self.v = (self.v if hasattr(self, "v") else 0) + x
+        return self.v * self.__own
 
 
 class Pair(NamedTuple):
@@ -175,9 +228,91 @@ STATEFUL = {
             Objects,
             Random,
             EverySecondCall,
+            ArrayOfLater,
+            Views,
         )
     },
 }
+
+
+def close_over():
+    calls, history = 0, []
+
+    class Closing(nn.Module):
+        def forward(self, x):
+            nonlocal calls
+            calls += 1
+            history.append(x)
+            return x + calls + sum(history)
+
+    return Closing()
+
+
+def hold_in_many_ways():
+    """State in slots, in containers of Python's library, in a bound method, a partial and a default."""
+
+    class Holders(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slots, self.dict, self.list, self.weak = Slots(), UserDict(n=0), UserList(), WeakKeyDictionary()
+            self.method, self.partial, self.numbers = Slots().next, partial(Slots.next, Slots()), array("d", [0])
+
+        def forward(self, x, seen=[]):  # noqa: B006
+            self.dict["n"] += 1
+            self.list.append(self.dict["n"])
+            self.weak[self] = self.weak.get(self, 0) + 1
+            self.numbers[0] += 1
+            seen.append(x)
+            own = self.slots.next(x) + self.method(x) + self.partial(x)
+            return own + x * (sum(self.list) + self.weak[self] + self.numbers[0]) + sum(seen[-2:])
+
+    return Holders()
+
+
+def hold_elsewhere():
+    """State on a module of PyTorch and in a list of the class."""
+
+    class Elsewhere(nn.Module):
+        seen = []  # noqa: RUF012
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(WIDTH, WIDTH, 1)
+            self.conv.calls = 0
+
+        def forward(self, x):
+            self.conv.calls += 1
+            self.seen.append(x)
+            return self.conv(x) * self.conv.calls + sum(self.seen[-2:])
+
+    return Elsewhere()
+
+
+def remember_in_a_hook():
+    total = [0]
+
+    def hook(module, args, output):
+        total[0] += 1
+        return output * total[0]
+
+    module = nn.Tanh()
+    module.register_forward_hook(hook)
+    return module
+
+
+def return_the_state():
+    """What it returned it changes in place at the next call."""
+
+    class Returning(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.v = None
+
+        def forward(self, x):
+            self.v = x.detach().clone() if self.v is None else self.v.mul_(0.5).add_(x.detach())
+            return self.v
+
+    return Returning()
 
 
 def stateful_grid(make, shared, per_step=False, memory="reversible"):
@@ -202,6 +337,28 @@ def make_batch():
 def test_a_cell_that_remembers_has_the_gradients_of_stored(make, shared):
     grid = stateful_grid(make, None if shared == "own" else shared, per_step=shared == "own")
     assert_memory_settings_agree(grid, make_batch())
+
+
+@pytest.mark.parametrize("shared", [None, "between steps", "whole"])
+@pytest.mark.parametrize("make", [close_over, hold_in_many_ways, hold_elsewhere, remember_in_a_hook, return_the_state])
+def test_state_that_no_copy_of_the_module_takes_with_it_is_found_too(make, shared):
+    steps = []
+    for memory in ("stored", "packed", "reversible"):
+        grid = stateful_grid(make, shared, memory=memory)
+        outputs = grid(make_batch(), everything)
+        sum(output.square().sum() for output in outputs).backward()
+        steps.append([*outputs, *(p.grad for row in grid.cells for cell in row for p in cell.parameters())])
+    for step in steps[1:]:
+        assert all(a is b is None or torch.equal(a, b) for a, b in zip(step, steps[0], strict=True))
+
+
+def test_what_a_hook_notes_it_notes_once():
+    monitor = []
+    grid = stateful_grid(nn.Tanh, None)
+    grid.cells[0][0].activation.register_forward_hook(lambda module, args, output: monitor.append(output.detach()))
+    for _ in range(2):
+        sum(output.square().sum() for output in grid(make_batch(), everything)).backward()
+    assert len(monitor) == 2
 
 
 @pytest.mark.parametrize("make", [neuron.LIFNode, Counter, ChangedInPlace])
@@ -261,10 +418,14 @@ def test_state_from_before_the_call_is_restored():
 
 def test_what_a_call_leaves_alone_is_not_kept():
     module = nn.Sequential(nn.Conv2d(3, 3, 1), RunningStatistic())
-    module[1].table = torch.zeros(10)
+    module[1].table, module[1].array = torch.zeros(100_000), np.zeros(100_000)
     state = ModuleState(module)
     state.forget_unchanged()
-    assert not state._values
+    assert {id(value.of) for value in state._values} == {id(module[1].mean), id(module[1].var)}, "the small ones"
+    assert state.modified() is None
+    module[1].array[5] = 1
+    assert state.modified() is module[1].array
+    module[1].array[5] = 0
     with torch.no_grad():
         module[1].table.add_(1)
     assert state.modified() is module[1].table

@@ -93,7 +93,7 @@ class ReversibleColumn(StoredColumn):
         alpha = expand_decay(fixed, f)
         if self.reconstructs:
             self._advance_shadow(alpha, f.detach())
-        self.membrane = Leak.apply(f, way_back, self.membrane.detach(), alpha) if t else f
+        self.membrane = Leak.apply(f, way_back, self.membrane.detach(), alpha) if t else leak(alpha, None, f)
         self.spikes = SpikeCode.encode(self.membrane)
 
     def _advance_shadow(self, alpha: Tensor, f: Tensor) -> None:

@@ -56,13 +56,13 @@ def expand_decay(alpha: Tensor, like: Tensor) -> Tensor:
 
 
 def leak(alpha: Tensor, previous: Tensor | None, f: Tensor) -> Tensor:
-    """h[t] = alpha * h[t-1] + f[t]; previous=None stands for h[-1] = 0.
+    """h[t] = alpha * h[t-1] + f[t], never f[t] itself, which its cell may keep and change; previous=None: h[-1] = 0.
 
     Raises:
         ValueError: when f has another shape than h[t-1].
     """
     if previous is None:
-        return f
+        return f.clone()
     if f.shape != previous.shape:
         raise ValueError(
             f"the cells of a level must return one shape at every step: {tuple(f.shape)} follows "

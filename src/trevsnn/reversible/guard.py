@@ -2,18 +2,26 @@
 
 A cell that remembers something, or draws random numbers, where `trevsnn.reversible.state` does not find it gives
 another result when it runs again, and its gradients are wrong. So the forward pass takes a fingerprint of every result
-that is not kept, and the backward pass compares: a weighted sum of the bits, one integer for a whole result.
+that is not kept, and the backward pass compares: a weighted sum of the bits, one integer for a whole result. State that
+moves no spike moves what operators keep for their gradients, so values out of that are compared in the same way
+(`Kept`).
 
 Where operators may round differently from run to run, as on a GPU without deterministic algorithms, unequal bits are no
 fault by themselves. There a few values of every sample are kept too, and results differ where more of them do than
 rounding explains. Nothing waits for a GPU before the backward pass is over.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._C._autograd import _top_saved_tensors_default_hooks as _top_hooks
 from torch.autograd import Function
+from torch.autograd.graph import saved_tensors_hooks
 
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PER_SAMPLE = 4
@@ -21,10 +29,13 @@ _ROUNDING = 0.02
 """Values that differ by a larger part of their size differ by more than rounding."""
 _FEW = 1 / 16
 """Share of values that may do so: rounding moves a few neurons over their thresholds."""
+_KEPT_VALUES = 256
+"""Of a tensor that an operator keeps, about so many values are compared."""
+_runs = count()
 
 
 class ReplayError(RuntimeError):
-    """A module gave another result when it ran again in the backward pass."""
+    """What a module computed when it ran again in the backward pass is not what it computed at first."""
 
 
 class Fingerprint(NamedTuple):
@@ -37,17 +48,14 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, first: int = 0) -> "Fingerprint":
-        """Of the samples from the number `first` on, x (N, ...). Those of parts add up to that of all."""
-        x = x.detach()
-        x = torch.view_as_real(x) if x.is_complex() else x
-        bits = x if x.dtype == torch.bool else x.view(_INTEGERS[x.element_size()])
-        places = tuple(range(2, x.dim()))
-        features = bits.sum(dim=places, dtype=torch.int64) if places else bits.long()  # (N, C)
-        total = (features * _weights(features.shape, first * features[:1].numel(), x.device)).sum()
-        if places:
-            maps = bits.sum(dim=(0, 1), dtype=torch.int64)
-            total = total + (maps * _weights(maps.shape, 0, x.device)).sum()
-        return cls(total, None if _repeats_exactly(x.device) else _some_values(x))
+        """Of the samples from the number `first` on, x (N, ...). Those of parts of one layout add up to that of all.
+
+        It is cheap on purpose, in few operators: a step takes many.
+        """
+        x = x if x.dim() > 1 else x.reshape(-1, 1)
+        rows = _rows(torch.view_as_real(x) if x.is_complex() else x)
+        bits = _weighted(rows.sum(0, dtype=torch.int64)) + _weighted(rows.sum(1, dtype=torch.int64), first)
+        return cls(bits, None if _repeats_exactly(x.device) else _some_values(x))
 
     def plus(self, other: "Fingerprint") -> "Fingerprint":
         """Of these samples and others."""
@@ -64,7 +72,7 @@ class Fingerprint(NamedTuple):
         return unequal & (apart.float().mean() > _FEW)
 
 
-def check(first: Fingerprint, again: Fingerprint, name: str) -> None:
+def check(first: Fingerprint, again: Fingerprint, name: str, what: str = "gave another result") -> None:
     """Compare two runs of a module, within a backward pass: on a CPU at once, else when that pass is over.
 
     Raises:
@@ -72,9 +80,81 @@ def check(first: Fingerprint, again: Fingerprint, name: str) -> None:
     """
     differs = first.differs(again)
     if _is_waited_for(differs.device):
-        torch.autograd.Variable._execution_engine.queue_callback(lambda: _refuse(differs, name))
+        torch.autograd.Variable._execution_engine.queue_callback(lambda: _refuse(differs, name, what))
     else:
-        _refuse(differs, name)
+        _refuse(differs, name, what)
+
+
+class Kept:
+    """What operators keep for their backward pass while a module runs.
+
+    Args:
+        first: of the first run, in the run that repeats it.
+        compared: whether values are, in the first run; else only their number is.
+    """
+
+    def __init__(self, first: "Kept | None" = None, compared: bool = True):
+        self.first = first
+        self.compared = compared if first is None else first.compared
+        self.number = 0
+        self.fingerprint: Fingerprint | None = None
+        """Once the run is over; None where nothing was kept."""
+        self._shift = next(_runs) if first is None else first._shift  # other values in every training step
+        self._values: list[Tensor] = []
+        self._versions: list[tuple[Tensor, int]] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While it is active, operators keep what they keep, as the hooks around it say, and it is noted."""
+        around = _top_hooks(True)
+        if around is None:
+            yield
+            return
+        pack, unpack = around
+
+        def pack_and_note(x: Tensor) -> Any:
+            self.note(x)
+            return pack(x)
+
+        # PyTorch's checkpoint, in a module, shall not take them for hooks of the user
+        pack_and_note._checkpoint_internal, pack_and_note._user_hooks = True, None  # type: ignore[attr-defined]
+        with saved_tensors_hooks(pack_and_note, unpack):
+            yield
+        self.finish()
+
+    def note(self, x: Tensor) -> None:
+        """An operator keeps x."""
+        self.number += 1
+        if self.first is not None and not x.is_inference():
+            self._versions.append((x, x._version))
+        if self.compared and not isinstance(x, nn.Parameter) and x.layout == torch.strided and x.numel():
+            self._values.append(_spread_values(x.detach(), self._shift))
+
+    def finish(self) -> None:
+        """The run is over."""
+        if self._values:
+            self.fingerprint = _of_values(torch.cat(self._values))
+        self._values = []
+
+    def check(self, name: str) -> None:
+        """Compare with the first run.
+
+        Raises:
+            ReplayError: when something else was kept, or a part of it changed afterwards.
+        """
+        versions, self._versions = self._versions, []
+        if any(tensor._version != version for tensor, version in versions):
+            raise ReplayError(
+                f"{name} changes in place a tensor that one of its operators needs for its gradient; use another "
+                "operator in its place, or memory='stored' to see which one"
+            )
+        if self.first is None:
+            return
+        what = "kept other values for its gradients"
+        if self.first.number != self.number:
+            raise _error(name, what)
+        if self.first.fingerprint is not None and self.fingerprint is not None:
+            check(self.first.fingerprint, self.fingerprint, name, what)
 
 
 class Watch(Function):
@@ -97,10 +177,28 @@ class Watch(Function):
         return grad, None, None
 
 
-def _weights(shape: torch.Size, first: int, device: torch.device) -> Tensor:
-    """Odd numbers without a pattern, from the one with the number `first` on."""
-    numbers = torch.arange(first, first + shape.numel(), dtype=torch.int64, device=device)
-    return (numbers * 0x9E3779B97F4A7C1 ^ numbers.mul(0x5851F42D4C957F) >> 29).bitwise_or_(1).view(shape)
+def _rows(x: Tensor) -> Tensor:
+    """The bits of x (N, ...), in its order in memory, as integers (N, a number), the largest that fit."""
+    if not x.is_contiguous() and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
+    flat = x.flatten(1)
+    try:
+        return flat.view(torch.int64)
+    except RuntimeError:  # no whole number of them
+        return flat.view(_INTEGERS[x.element_size()])
+
+
+def _weighted(sums: Tensor, first: int = 0) -> Tensor:
+    """Their sum, int64, each times an odd number of its own: that of the first after `first` others."""
+    numbers = _odd_numbers if type(sums) is Tensor else _odd_numbers.__wrapped__  # what stands for a tensor is not kept
+    weights = numbers(first + len(sums), sums.device)
+    weights = weights[first:] if first else weights
+    return torch.dot(sums, weights) if sums.device.type == "cpu" else (sums * weights).sum()  # no dot of these on a GPU
+
+
+@lru_cache(maxsize=64)
+def _odd_numbers(count: int, device: torch.device) -> Tensor:
+    return torch.arange(1, 2 * count + 1, 2, device=device)
 
 
 def _is_waited_for(device: torch.device) -> bool:
@@ -113,17 +211,32 @@ def _repeats_exactly(device: torch.device) -> bool:
 
 def _some_values(x: Tensor) -> Tensor:
     """A few values of every sample of x (N, C, ...), in the middle of its map, (N, a few)."""
-    if x.dim() < 2:
-        return x.float().reshape(len(x), -1)
     channels = slice(None, None, max(1, x.shape[1] // _PER_SAMPLE))
     return x[(slice(None), channels, *(size // 2 for size in x.shape[2:]))].float()
 
 
-def _refuse(differs: Tensor, name: str) -> None:
+def _spread_values(x: Tensor, shift: int) -> Tensor:
+    """Some values of x, spread over it, (a few,), float64; another shift gives others."""
+    x = torch.view_as_real(x) if x.is_complex() else x
+    each = max(1, round(_KEPT_VALUES ** (1 / max(1, x.dim()))))
+    steps = [max(1, size // each) for size in x.shape]
+    return x[tuple(slice(shift % step, None, step) for step in steps)].reshape(-1).double()
+
+
+def _of_values(values: Tensor) -> Fingerprint:
+    """Of values (a few,), float64."""
+    return Fingerprint(_weighted(values.view(torch.int64)), None if _repeats_exactly(values.device) else values[None])
+
+
+def _refuse(differs: Tensor, name: str, what: str) -> None:
     if differs.item():
-        raise ReplayError(
-            f"{name} gave another result when it ran again in the backward pass, so its gradients would be wrong: it "
-            "depends on something that changes between its calls and that it does not hold itself (a global variable, "
-            "an iterator, a random generator elsewhere). Keep that in attributes or buffers of the module, or use "
-            "memory='packed' or 'stored'"
-        )
+        raise _error(name, what)
+
+
+def _error(name: str, what: str) -> ReplayError:
+    return ReplayError(
+        f"{name} {what} when it ran again in the backward pass, so its gradients would be wrong: it "
+        "depends on something that changes between its calls and that it does not hold itself (a global variable, "
+        "an iterator, a random generator elsewhere). Keep that in attributes or buffers of the module, or use "
+        "memory='packed' or 'stored'"
+    )

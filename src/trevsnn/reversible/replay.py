@@ -8,11 +8,12 @@ first and change only once, and the question whether the second run gave the sam
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trevsnn.reversible.guard import Watch
+from trevsnn.reversible.guard import Kept, ReplayError, Watch
 from trevsnn.reversible.state import ModuleState
 
 
@@ -28,8 +29,8 @@ class ReplayableModule:
         watched: whether to compare.
 
     Raises:
-        RuntimeError: on a later call, when a parameter or a buffer was changed in place since the first.
-        ReplayError: in the backward pass, when a later call gave another result.
+        ReplayError: on a later call, when a parameter or a buffer was changed in place since the first, or the call
+            keeps other values for its gradients; in the backward pass, when it gave another result.
     """
 
     def __init__(self, module: nn.Module, name: str | None = None, watched: bool = True):
@@ -37,6 +38,7 @@ class ReplayableModule:
         self.name = name or type(module).__name__
         self.watched = watched
         self._state: ModuleState | None = None
+        self._kept: Kept | None = None  # by the first run
 
     @property
     def replaying(self) -> bool:
@@ -54,22 +56,35 @@ class ReplayableModule:
 
     def _first(self, *args: Any) -> Any:
         state = ModuleState(self.module)
-        output = self.module(*args)
+        if self.watched and not state.lazy:  # it is another module afterwards
+            self._kept = Kept(compared=state.foreign)
+        output = self._watching(self._kept, *args)
         state.forget_unchanged()
         self._state = state
         return output
 
     def _again(self, *args: Any) -> Any:
         assert self._state is not None, "the first call is over"
+        kept = Kept(self._kept) if self.watched else None
         with self._state.restored():
             if (changed := self._state.modified()) is not None:
-                raise RuntimeError(
+                raise ReplayError(
                     f"{self._name_of(changed)} was modified in place between the forward and the backward pass; call "
-                    "backward() before optimizer.step(), or use memory='stored' to see where"
+                    "backward() before optimizer.step(), or, where the module itself changes it in a later call, use "
+                    "memory='stored', which says where"
                 )
+            output = self._watching(kept, *args)
+        if kept is not None:
+            kept.check(self.name)
+        return output
+
+    def _watching(self, kept: Kept | None, *args: Any) -> Any:
+        if kept is None:
+            return self.module(*args)
+        with kept.watching():
             return self.module(*args)
 
-    def _name_of(self, tensor: Tensor) -> str:
+    def _name_of(self, tensor: Tensor | np.ndarray) -> str:
         named = ("parameter", self.module.named_parameters()), ("buffer", self.module.named_buffers())
         for kind, tensors in named:
             for name, other in tensors:
