@@ -466,10 +466,11 @@ def test_the_state_is_put_back_when_the_repetition_fails():
     assert (module.calls, module.fail) == (1, True)
 
 
-def test_scripted_modules_with_buffers_are_refused():
+@pytest.mark.parametrize("scripted", [nn.BatchNorm2d(WIDTH), nn.Conv2d(WIDTH, WIDTH, 1)])
+def test_scripted_modules_are_refused(scripted):
     cell = ConvCell(3, 0, norm=False)
     with pytest.warns(FutureWarning, match="deprecated"):
-        cell.norm = torch.jit.script(nn.BatchNorm2d(WIDTH))
+        cell.norm = torch.jit.script(scripted)
     with pytest.raises(ValueError, match=r"scripted module 'cells\.0\.0\.norm'.*memory='stored'"):
         ReversibleGrid([[cell]], [0.5])
 

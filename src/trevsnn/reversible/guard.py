@@ -25,6 +25,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PER_SAMPLE = 4
+_WIDTH = 1024
 _ROUNDING = 0.02
 """Values that differ by a larger part of their size differ by more than rounding."""
 _FEW = 1 / 16
@@ -54,7 +55,8 @@ class Fingerprint(NamedTuple):
         """
         x = x if x.dim() > 1 else x.reshape(-1, 1)
         rows = _rows(torch.view_as_real(x) if x.is_complex() else x)
-        bits = _weighted(rows.sum(0, dtype=torch.int64)) + _weighted(rows.sum(1, dtype=torch.int64), first)
+        places, blocks = rows.sum(0, dtype=torch.int64), rows.sum(1, dtype=torch.int64)
+        bits = _weighted(places) + _weighted(blocks, first * len(rows) // max(1, len(x)))
         return cls(bits, None if _repeats_exactly(x.device) else _some_values(x))
 
     def plus(self, other: "Fingerprint") -> "Fingerprint":
@@ -113,8 +115,9 @@ class Kept:
         pack, unpack = around
 
         def pack_and_note(x: Tensor) -> Any:
-            self.note(x)
-            return pack(x)
+            kept = pack(x)
+            self.note(x, kept)
+            return kept
 
         # PyTorch's checkpoint, in a module, shall not take them for hooks of the user
         pack_and_note._checkpoint_internal, pack_and_note._user_hooks = True, None  # type: ignore[attr-defined]
@@ -122,11 +125,11 @@ class Kept:
             yield
         self.finish()
 
-    def note(self, x: Tensor) -> None:
-        """An operator keeps x."""
+    def note(self, x: Tensor, kept: Any) -> None:
+        """An operator keeps x, or what stands for it."""
         self.number += 1
-        if self.first is not None and not x.is_inference():
-            self._versions.append((x, x._version))
+        if self.first is not None and isinstance(kept, Tensor) and not kept.is_inference():
+            self._versions.append((kept, kept._version))
         if self.compared and not isinstance(x, nn.Parameter) and x.layout == torch.strided and x.numel():
             self._values.append(_spread_values(x.detach(), self._shift))
 
@@ -178,14 +181,18 @@ class Watch(Function):
 
 
 def _rows(x: Tensor) -> Tensor:
-    """The bits of x (N, ...), in its order in memory, as integers (N, a number), the largest that fit."""
+    """The bits of x (N, ...) as integers, the largest that fit, in its order in memory: every sample in some rows."""
     if not x.is_contiguous() and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
         x = x.permute(0, 2, 3, 1)
     flat = x.flatten(1)
     try:
-        return flat.view(torch.int64)
+        rows = flat.view(torch.int64)
     except RuntimeError:  # no whole number of them
-        return flat.view(_INTEGERS[x.element_size()])
+        rows = flat.view(_INTEGERS[x.element_size()])
+    width = rows.shape[1]
+    while width > _WIDTH and width % 2 == 0:
+        width //= 2
+    return rows.view(-1, width) if width < rows.shape[1] else rows
 
 
 def _weighted(sums: Tensor, first: int = 0) -> Tensor:

@@ -103,7 +103,7 @@ def recompute(function: Callable[..., Any], *args: Any) -> Any:
 
 def refuse_unrepeatable(module: nn.Module) -> None:
     """Refuse what cannot run twice as if it had run once: SyncBatchNorm would repeat its collective operations, and
-    what scripted modules hold cannot be put back.
+    scripted modules become others from run to run and hold what cannot be put back.
 
     Raises:
         ValueError: when module contains one.
@@ -114,10 +114,10 @@ def refuse_unrepeatable(module: nn.Module) -> None:
                 f"memory='reversible' cannot replay the SyncBatchNorm {name!r}: its statistics would be "
                 "exchanged twice; use BatchNorm2d, or memory='stored'"
             )
-        if isinstance(child, torch.jit.ScriptModule) and any(True for _ in child.buffers(recurse=False)):
+        if isinstance(child, torch.jit.ScriptModule):
             raise ValueError(
-                f"memory='reversible' cannot replay the scripted module {name!r}, which has buffers; use the module "
-                "that it was made from, or memory='stored'"
+                f"memory='reversible' cannot replay the scripted module {name!r}; use the module that it was made "
+                "from, or memory='stored'"
             )
 
 
