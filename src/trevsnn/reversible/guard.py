@@ -31,7 +31,9 @@ _ROUNDING = 0.02
 _FEW = 1 / 16
 """Share of values that may do so: rounding moves a few neurons over their thresholds."""
 _KEPT_VALUES = 256
-"""Of a tensor that an operator keeps, about so many values are compared."""
+"""Of a tensor that an operator keeps, about so many are compared."""
+_RUN = 16
+"""Neighbours that are read at once."""
 _runs = count()
 
 
@@ -223,11 +225,15 @@ def _some_values(x: Tensor) -> Tensor:
 
 
 def _spread_values(x: Tensor, shift: int) -> Tensor:
-    """Some values of x, spread over it, (a few,), float64; another shift gives others."""
+    """Some values of x, in short runs spread over it, (a few,), float64; another shift gives others."""
     x = torch.view_as_real(x) if x.is_complex() else x
-    each = max(1, round(_KEPT_VALUES ** (1 / max(1, x.dim()))))
-    steps = [max(1, size // each) for size in x.shape]
-    return x[tuple(slice(shift % step, None, step) for step in steps)].reshape(-1).double()
+    *others, last = x.shape or (1,)
+    run = min(last, _RUN)
+    each = max(1, round((_KEPT_VALUES / run) ** (1 / max(1, len(others)))))
+    steps = [max(1, size // each) for size in others]
+    start = shift * run % (last - run + 1)
+    places = (*(slice(shift % step, None, step) for step in steps), slice(start, start + run))
+    return x[places if x.dim() else ()].reshape(-1).double()
 
 
 def _of_values(values: Tensor) -> Fingerprint:
