@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +96,22 @@ def test_workers_that_hang_are_ended_with_the_iterator():
     batches.close()
     del batches
     assert time.monotonic() - started < 60, "PyTorch would wait for each, and then for ever"
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from PIL import Image
+sys.path.insert(0, sys.argv[1])
+from data.test_waiting import Failing, Preprocessing, evaluation_batches
+
+batches = evaluation_batches(Failing(lambda: time.sleep(3600)), Preprocessing(input_size=(1, 8, 8)), workers=2)
+next(batches)
+sys.exit(3)
+"""
+
+
+def test_a_program_that_ends_does_not_wait_for_its_workers():
+    tests = str(Path(__file__).parents[1])
+    ended = subprocess.run([sys.executable, "-c", PROGRAM, tests], check=False, timeout=120)
+    assert ended.returncode == 3

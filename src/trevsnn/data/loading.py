@@ -1,5 +1,6 @@
 """Batches from samples, made by worker processes; what is in a batch follows from the seed and its number alone."""
 
+import atexit
 import ctypes
 import os
 import signal
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -327,6 +329,7 @@ def _watched(batches: Iterator[Any]) -> Iterator[Any]:
         LoadingError: when a worker is gone, lacks memory or has made nothing for very long.
     """
     waited, over = 0, False
+    _open.add(batches)
     try:
         while not over:
             try:
@@ -345,8 +348,20 @@ def _watched(batches: Iterator[Any]) -> Iterator[Any]:
             waited = 0
             yield batch
     finally:
+        _open.discard(batches)
         if not over:
             _end_workers(batches)
+
+
+_open = WeakSet[Any]()
+"""Loaders with batches to come."""
+
+
+@atexit.register
+def _end_all_workers() -> None:
+    """Where an error, or a program that still holds a loader, ends without it; Python would wait for the workers."""
+    for batches in list(_open):
+        _end_workers(batches)
 
 
 def _timed_out(error: Exception) -> bool:
