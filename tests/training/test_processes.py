@@ -21,9 +21,17 @@ PATIENCE = 240  # seconds
 
 
 def torchrun(processes, *tokens):
+    return launch(processes, "-m", "trevsnn", *tokens)
+
+
+def run_script(script, *tokens):
+    return launch(2, script, *tokens)
+
+
+def launch(processes, *tokens):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     return subprocess.run(
-        [*launcher, "-m", "trevsnn", *map(str, tokens)],
+        [*launcher, *map(str, tokens)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
@@ -150,6 +158,52 @@ def test_a_signal_to_one_process_ends_the_conversion_in_all(tmp_path, recordings
     subprocess.run(list(map(str, tokens)), env=environment, check=True, timeout=PATIENCE)
     assert [(tmp_path / f"code{rank}").read_text() for rank in range(2)] == ["143", "143"]
     assert not RunFolder(tmp_path / "run").holds_run()
+
+
+NOT_ALIKE = """
+import os, sys
+from trevsnn.cli import main
+
+sys.exit(main([*sys.argv[1:], "--batch-size", "1" + os.environ["RANK"]]))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_are_not_started_alike_are_refused(tmp_path):
+    script = tmp_path / "alike.py"
+    script.write_text(NOT_ALIKE)
+    done = run_script(script, "train", "digits", *NETWORK.split(), "--device", "cpu", "--output", tmp_path / "run")
+    assert "trevsnn: error: the processes were not started alike: batch_size is 10, 11; give all" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+KILLED = """
+import os, signal, sys
+from trevsnn.cli import main
+from trevsnn.training.learner import Learner
+
+step = Learner.step
+
+def step_or_end(self, *arguments, **options):
+    if os.environ["RANK"] == "1" and self.steps == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments, **options)
+
+Learner.step = step_or_end
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_at_once(tmp_path):
+    """With workers, which Python waits for."""
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    tokens = ["train", "digits", *NETWORK.split(), "--workers", 1, "--device", "cpu", "--output", tmp_path / "run"]
+    done = run_script(script, *tokens)
+    assert "trevsnn: error: another process of this training ended" in done.stderr
+    assert "Unable to shutdown process" not in done.stderr, "torchrun did not have to"
+    assert RunFolder(tmp_path / "run").load_state()
 
 
 def test_one_process_needs_no_launcher(monkeypatch):

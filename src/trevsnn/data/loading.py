@@ -400,7 +400,7 @@ def _of_worker(error: Exception) -> Exception:
 def _end_workers(batches: Iterator[Any]) -> None:
     """End them now, whatever they are doing: PyTorch would wait for each, and they ignore its request."""
     workers = getattr(batches, "_workers", ())
-    if workers:
+    if workers and batches._worker_pids_set:  # type: ignore[attr-defined]
         signal_handling._remove_worker_pids(id(batches))  # their end is no failure
         batches._worker_pids_set = False  # type: ignore[attr-defined]
     for worker in workers:

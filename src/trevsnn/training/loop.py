@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import fields
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -75,6 +76,7 @@ def train(
     with ExitStack() as stack:
         processes = stack.enter_context(joined(choose_device(config.device).type))
         request = stack.enter_context(stop_requests())
+        processes.check_same_settings(_shared_settings(config, dataset))
         with processes.all_or_none():
             saved, notes = run.load_state() if resume else None, []
             if saved is not None:
@@ -95,6 +97,14 @@ def train(
             make_frames(dataset, config, workers, processes=processes, console=console, request=request)
         _stop_if_asked(learner, request)
         return _train(RunState(learner, dataset, run), saved, heading, console, request)
+
+
+def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, Any]:
+    """What must be the same in all processes; where the data are may differ, and how many workers read them."""
+    own = {"data", "cache", "weights", "workers"}
+    settings = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in own}
+    sizes = {"number of training samples": len(dataset.train or ()), "number of test samples": len(dataset.test)}
+    return settings | sizes | {"number of classes": len(dataset.class_names)}
 
 
 def _train(

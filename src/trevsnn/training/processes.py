@@ -1,10 +1,11 @@
 """The processes that train together, as torchrun starts them; one process alone is the simplest case."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed as dist
@@ -55,6 +56,24 @@ class Processes:
             dist.all_reduce(means)
             for buffer, mean in zip(buffers, means.split([buffer.numel() for buffer in buffers]), strict=True):
                 buffer.copy_(mean.view_as(buffer))
+
+    def check_same_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to train with processes that were told to do other things, or have other data.
+
+        Raises:
+            ValueError: naming a setting whose values differ, and these.
+        """
+        if self.world == 1:
+            return
+        all_settings: list[Any] = [None] * self.world
+        dist.all_gather_object(all_settings, dict(settings))
+        for name in settings:
+            values = [others.get(name) for others in all_settings]
+            if any(value != values[0] for value in values):
+                raise ValueError(
+                    f"the processes were not started alike: {name} is {', '.join(map(str, values))}; give all the same "
+                    "options and the same data"
+                )
 
     def check_equal(self, what: str, value: int) -> None:
         """Refuse to go on with processes that have read different files.
