@@ -291,7 +291,7 @@ def _hdf5_content(path: Path) -> int:
 
 def _read_gestures(path: Path) -> object:
     root = path.parent
-    for user in ("user01_led", "user29_led"):
+    for user in ("user01_led", "user02_led", "user29_led"):
         _once(root / f"{user}.aedat", HEADER_3)
         _once(root / f"{user}_labels.csv", _labels()[0])
     for split, user in (("train", "user01_led"), ("test", "user29_led")):
@@ -311,7 +311,7 @@ def _labels() -> list[bytes]:
 
 
 def _listings() -> list[bytes]:
-    return [b"user01_led.aedat\n", b"user01_led.aedat\r\nuser29_led.aedat\r\n"]
+    return [b"user01_led.aedat\n", b"user01_led.aedat\r\nuser02_led.aedat\r\n"]
 
 
 # Long recordings

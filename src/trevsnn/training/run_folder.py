@@ -276,7 +276,7 @@ class RunFolder:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
-                _check_row(row)
+                check_row(row)
             except (ValueError, RecursionError) as error:
                 if number == len(lines) and number > 1:
                     break  # half of it, when power was lost; the state has it whole
@@ -288,7 +288,7 @@ class RunFolder:
         return history
 
 
-def _check_row(row: Any) -> None:
+def check_row(row: Any) -> None:
     """Refuse what are no metrics of an epoch.
 
     Raises:
