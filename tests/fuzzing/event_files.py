@@ -17,6 +17,7 @@ from fuzzing.reader import Reader
 from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_3
 
 from trevsnn.data.events import files
+from trevsnn.data.events.budget import most_unpacked
 from trevsnn.data.events.datasets import GESTURES, dvs128gesture
 
 COUNT = 40
@@ -192,11 +193,11 @@ def _zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
 
 
 def _npz_content(path: Path) -> int:
-    """What a reader has to unpack: at most what the file says that the arrays hold."""
+    """What a reader has to unpack: what the file says that the arrays hold, as far as that is believed."""
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            return max(size, sum(info.file_size for info in archive.infolist()))
+            return max(size, min(sum(info.file_size for info in archive.infolist()), most_unpacked(size)))
     except Exception:
         return size
 
@@ -275,13 +276,13 @@ def _write_odd(random: Random, group: h5py.Group, name: str) -> None:
 
 
 def _hdf5_content(path: Path) -> int:
-    """What a reader has to unpack: the columns as they are declared."""
+    """What a reader has to unpack: the columns as they are declared, as far as that is believed."""
     size = path.stat().st_size
     try:
         with h5py.File(path) as file:
             sizes: list[int] = []
             file.visititems(lambda _, found: sizes.append(found.nbytes) if isinstance(found, h5py.Dataset) else None)
-            return max(size, sum(sizes))
+            return max(size, min(sum(sizes), most_unpacked(size)))
     except Exception:
         return size
 

@@ -68,6 +68,14 @@ def tiff_with(tag: int, kind: int, count: int, value: int = 0) -> bytes:
     return b"II*\0" + struct.pack("<I", 18) + bytes(10) + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
+def bmp_of(width: int, height: int) -> bytes:
+    """A BMP of run lengths, of other sides than it has."""
+    data = bytearray(_pictures("BMP")[0])
+    struct.pack_into("<ii", data, 18, width, height)
+    struct.pack_into("<I", data, 30, 1)
+    return bytes(data)
+
+
 def png_with(kind: bytes, content: bytes) -> bytes:
     """A PNG with one chunk more after its header."""
     data = small_png()
