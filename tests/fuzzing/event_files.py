@@ -79,6 +79,15 @@ def _atis() -> list[bytes]:
     return [b"".join(events), events[0], b""]
 
 
+_HEADER_DAT = b"% Data file containing CD events.\n% Version 2\n% Date 2026-1-1 10:00:00\n% Height 48\n% Width 64\n"
+
+
+def _dat() -> list[bytes]:
+    t, x, y, p = _columns().values()
+    events = np.stack([t, x | y << 14 | p << 28], 1).astype("<u4").tobytes()
+    return [_HEADER_DAT + b"\x0c\x08" + events, b"% Version 2\n\x00\x08" + events[:8], _HEADER_DAT + b"\x0c\x08"]
+
+
 def aedat_4() -> list[bytes]:
     try:
         import dv_processing as dv
@@ -355,6 +364,12 @@ def _long_atis() -> dict[str, bytes]:
     return {"records": records.tobytes()}
 
 
+def _long_dat() -> dict[str, bytes]:
+    records, (t, x, y, p) = np.empty((LONG, 2), "<u4"), _long_columns().values()
+    records[:, 0], records[:, 1] = t, x.astype(int) | y.astype(int) << 14 | p.astype(int) << 28
+    return {"records": _HEADER_DAT + b"\x0c\x08" + records.tobytes()}
+
+
 def _long_npy() -> dict[str, bytes]:
     columns = _long_columns()
     structured = np.empty(LONG, [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
@@ -403,6 +418,13 @@ READERS = (
     _reader("aedat3", "recording.aedat", _aedat_3, large=_long_aedat_3, restructure=_repacket, words=_HEADERS),
     _reader("aedat4", "recording.aedat4", aedat_4),
     _reader("nmnist", "recording.bin", _atis, large=_long_atis),
+    _reader(
+        "dat",
+        "recording.dat",
+        _dat,
+        large=_long_dat,
+        words=(b"% ", b"% Version 2\n", b"% Version 3\n", b"% evt 3.0\n", b"\x0c\x08", b"\n"),
+    ),
     _reader("npy", "recording.npy", _npy, large=_long_npy, restructure=_odd_npy, watched=("/numpy/lib/",)),
     _reader("npz", "recording.npz", _npz, large=_long_npz, restructure=_odd_npz, content=_npz_content),
     _reader("hdf5", "recording.h5", _hdf5_seeds, large=_long_hdf5, restructure=_odd_hdf5, content=_hdf5_content),
