@@ -5,6 +5,7 @@ import json
 import struct
 import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -89,6 +90,31 @@ def _checkpoint(change: Callable[[torch.Tensor], Any], name: str = "subnet0.alph
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch warns of what it can but will not always
         return weights.checkpoint_with(name, change)
+
+
+def _packed(data: bytes) -> bytes:
+    """The records of a zip file, compressed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+    return file.getvalue()
+
+
+def _modules_in_modules() -> bytes:
+    """Each of which holds the next one twice."""
+    module = torch.nn.Sequential()
+    for _ in range(30):
+        module = torch.nn.Sequential(module, module)
+    return weights.saved(module)
+
+
+def _dictionaries_in_dictionaries() -> bytes:
+    """Each of which holds the next one under a thousand names."""
+    inner: dict[str, Any] = {}
+    for _ in range(3):
+        inner = {str(number): inner for number in range(1000)}
+    return weights.saved(inner)
 
 
 def _nested(values: torch.Tensor) -> torch.Tensor:
@@ -185,9 +211,17 @@ CASES = (
         "10^9 channels of one number",
         lambda: _checkpoint(lambda values: torch.zeros(1).expand(1, 10**9, 1, 1)),
     ),
+    Case("checkpoint", "a frame of 2^60 bytes", lambda: b"\x80\x04\x95" + bytes(7) + b"\x10}."),
+    Case("checkpoint", "an array of 2^30 bytes", lambda: b"\x80\x05\x96" + struct.pack("<Q", 2**30) + b"."),
+    Case("checkpoint", "packed zeros", lambda: _packed(weights.saved({"a": torch.zeros(50_000_000)}))),
+    Case("checkpoint", "a name of 2^60 tuples", lambda: b"\x80\x04})" + b"2\x86" * 60 + b"K\0s."),
+    Case("checkpoint", "2^30 modules of 30", _modules_in_modules),
+    Case("checkpoint", "10^9 dictionaries of 3", _dictionaries_in_dictionaries),
     Case("training state", "settings that are a number", lambda: weights.state_with(config=7)),
     Case("training state", "steps of 2^62 images", lambda: weights.state_with(effective_batch=2**62)),
     Case("training state", "steps of -2 images", lambda: weights.state_with(effective_batch=-2)),
+    Case("training state", "processes of 5,000 digits", lambda: weights.state_with(processes=10**5000)),
+    Case("training state", "a class of a line break", lambda: weights.state_with(class_names=["\n"])),
     Case("training state", "epochs without metrics", lambda: weights.state_with(history=[{"epoch": 1}])),
     Case("training state", "an epoch so far in words", lambda: weights.state_with(epoch={"lr": "0.1", "steps": 0})),
     Case("config.toml", "deep lists", lambda: f"dataset = 'digits'\nlr = {DEEP}".encode()),
@@ -208,6 +242,7 @@ CASES = (
     Case("metrics", "no object", lambda: b"5\n"),
     Case("metrics", "no loss", lambda: settings.small_metrics().replace(b'"loss"', b'"lost"')),
     Case("metrics", "a loss in words", lambda: settings.small_metrics().replace(b'"loss": 1.5', b'"loss": "1.5"')),
+    Case("preprocessing", "a name of a line break", lambda: _description(**{"me\n": 1})),
     Case("preprocessing", "2^31 frames", lambda: _clips(timesteps=_HUGE)),
     Case("preprocessing", "frames of 2^31 pixels a side", lambda: _clips(input_size=(2, _HUGE, _HUGE))),
     Case("preprocessing", "a sensor of 2^31 pixels a side", lambda: _clips(sensor_size=(_HUGE, _HUGE))),

@@ -1,6 +1,7 @@
 """Image files of any mode as grey or colour pictures of 8 bits."""
 
 import io
+import logging
 import math
 import os
 import warnings
@@ -19,6 +20,7 @@ _NO_PICTURES = {"BUFR", "EPS", "GBR", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "
 _USUAL = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of damaged files is in its exceptions, too
 Image.init()
 _FORMATS = [name for name in Image.ID if name not in _NO_PICTURES]
 _READ = {

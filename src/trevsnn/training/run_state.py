@@ -131,7 +131,8 @@ class RunState:
             self.history, self.epoch = list(state["history"]), EpochSoFar(**state["epoch"])
             _check_progress(self.history, self.epoch)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {reason}") from error
         return [other.name for other in self.folder.saved_states() if other > path]
 
     def _check_unchanged(self, before: TrainConfig) -> None:
@@ -206,9 +207,10 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
     path, state = saved
     try:
         effective, (_, before) = state["effective_batch"], _settings(state["config"], path)
-        if not (is_whole(effective) and effective >= 1):
-            raise ValueError(f"effective_batch={effective!r} must be a whole number from 1")
-        batch_before = before["batch_size"]
+        world_before, batch_before = state.get("processes", world), before["batch_size"]
+        for name, value in (("effective_batch", effective), ("processes", world_before)):
+            if not (is_whole(value) and 1 <= value < 2**63):
+                raise ValueError(f"{name}={value!r} must be a whole number from 1")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is not the state of a run: {error}") from error
     if config.effective_batch is None:
@@ -222,7 +224,6 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
             f"a step of {effective} images, as the run has, cannot be shared by {world} processes; start "
             f"{', '.join(map(str, numbers[:8]))}{' or more' if len(numbers) > 8 else ''} of them"
         )
-    world_before = state.get("processes", world)
     steps = f"steps of {effective} images as before"
     notes = []
     if batch != batch_before:
