@@ -139,6 +139,7 @@ _HUGE = 2**31
 CASES = (
     Case("aedat2", "a version of 10,000 characters", lambda: b"#!AER-DAT" + bytes(range(14, 114)) * 100),
     Case("aedat4", "a header longer than the file", lambda: _aedat_4(b"4.0\r\n", b"4.0\r\n\xf0\xff\xff\xff")),
+    Case("aedat4", "a description of 4 GB", lambda: _aedat_4(b"\0<dv ", b"\xf5<dv ")),
     Case("aedat4", "a description that is no UTF-8", lambda: _aedat_4(b" type=", b" ty\x92pe=")),
     Case(
         "npy",
