@@ -1,11 +1,14 @@
 """Files that are either the old one or the new one, never half of it, whatever happens in between."""
 
 import codecs
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+_MANY = 2**20
 
 
 @contextmanager
@@ -37,6 +40,15 @@ def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
     if not shared:
         _sync_folder(path.parent)
+
+
+class ClippedReader(io.BufferedReader):
+    """A file that takes no memory for more than it holds, whatever length a damaged one asks for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MANY:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
 
 
 def read_text(path: Path) -> str:

@@ -211,7 +211,7 @@ def test_settings_changed_in_the_file_of_a_run(refused, digits_run, tmp_path):
     text = (run / "config.toml").read_text()
     for old, new, message in [
         ("epochs = 1", "epochs = 2", "epochs=1, not 2"),
-        ("seed = 0", "seed = 0.5", "'0.5' is no whole number"),
+        ("seed = 0", "seed = 0.5", "config.toml': seed=0.5 must be a whole number"),
         ("augment = true", "augment = false", "augment=True, not False"),
     ]:
         assert old in text
@@ -295,11 +295,27 @@ def test_configuration_files(refused, tmp_path):
     for text, message in [
         ('dataset = "imagenet"', "is for the dataset 'imagenet', not 'digits'"),
         ("epoch = 3", "did you mean 'epochs'"),
-        ('epochs = "many"', "many"),
+        ('epochs = "many"', "config.toml: epochs='many' must be a finite number"),
+        ('lr = "0.1"\nmin_lr = 0', "config.toml: lr='0.1' must be a finite number above 0"),
+        ("lr = 0", "config.toml: lr=0 must be a finite number above 0"),
+        (f"lr = 1{'0' * 400}", "must be a finite number above 0"),
+        ("hflip = 7", "config.toml: hflip=7 must be from 0 to 1"),
+        ("crop_scale = [1.0]", "config.toml: crop_scale=(1.0,) must be two shares"),
+        ("data = 5.0", "config.toml: data=5.0 must be a path in quotation marks"),
+        ("dataset = 5", "config.toml': dataset=5 must be a name in quotation marks"),
         ("epochs = ", "is no TOML file"),
     ]:
         path.write_text(text)
-        refused(["train", "digits", "--recipe", path], message)
+        refused(["train", "digits", "--recipe", path, "--epochs", 3, "--output", "run"], message)
+
+
+def test_options_in_place_of_what_a_file_has_out_of_range(trevsnn, refused, tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("hflip = 7\nlr = 1e-7\nmin_lr = 1e-4\nwarmup_lr = 0")
+    refused(["train", "digits", "--recipe", path], "hflip=7")
+    refused(["train", "digits", "--recipe", path, "--hflip", 0], "min_lr=0.0001 must be at most lr=1e-07")
+    refused(["train", "digits", "--recipe", path, "--hflip", 0, "--lr", -1], "error: lr=-1")
+    assert trevsnn("train", "digits", "--recipe", path, "--hflip", 0, "--lr", 0.1, "--dry-run")[0] == 0
 
 
 def test_divergence_is_one_line(trevsnn, tmp_path, monkeypatch, quick):

@@ -107,6 +107,17 @@ def test_mixed_targets_are_shares(option, count):
         assert Augmentation(augment=False, **option).mix(images, labels, 10)[1] is labels
 
 
+@pytest.mark.parametrize("policy", ["rand-m10-n5-inc1", "originalr", "augmix-m10", "3a"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_policies_at_their_strongest(picture, policy, channels):
+    """Some keep no bit of a picture, which Pillow refuses by itself."""
+    size = Preprocessing(input_size=(channels, 32, 32), mean=(0.5,) * channels, std=(0.2,) * channels)
+    vary, picture = Augmentation(auto_augment=policy).transform(size), picture.convert("L" if channels == 1 else "RGB")
+    for number in range(60):
+        with random_state(number):
+            assert vary(picture).shape == (channels, 32, 32)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -77,6 +77,19 @@ def test_content_is_read_like_a_file(tmp_path):
     assert torch.equal(read_image((tmp_path / "half.png").read_bytes()), expected_half())
 
 
+def test_many_more_pixels_than_bytes_are_refused():
+    for side, reads in ((4000, True), (11_000, False)):
+        file = io.BytesIO()
+        Image.new("1", (side, side)).save(file, "TIFF", compression="group4")
+        if reads:
+            assert open_picture(file.getvalue(), 1).size == (side, side)
+            continue
+        with pytest.raises(
+            BadImageError, match=r"its [\d,]+ bytes say that it has 121,000,000 pixels: .*smaller first"
+        ):
+            open_picture(file.getvalue(), 1)
+
+
 def test_what_is_no_image_is_named(tmp_path):
     Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "nan.tif")
     with pytest.raises(BadImageError, match=r"nan\.tif.* pixels that are no numbers"):

@@ -177,6 +177,7 @@ def test_json_matters_only_where_it_is_needed(shard):
         (b'{"label": 1, "": "' + b" " * 2**20 + b'"}', "more than 1,048,576 bytes are too many"),
         (b'{"label": "cat"}', "has classes 0, 1 and cat: give numbers from 0 on to all of them, or names"),
         (b'{"label": -1}', "has classes -1, 0, 1: give numbers"),
+        (b'{"label": 100000}', "has a class of number 100,000 and 3 images; number classes from 0 on"),
     ],
 )
 def test_classes_that_are_none(shard, content, message):

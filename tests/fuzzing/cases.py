@@ -5,6 +5,7 @@ import json
 import struct
 import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -91,6 +92,31 @@ def _checkpoint(change: Callable[[torch.Tensor], Any], name: str = "subnet0.alph
         return weights.checkpoint_with(name, change)
 
 
+def _packed(data: bytes) -> bytes:
+    """The records of a zip file, compressed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+    return file.getvalue()
+
+
+def _modules_in_modules() -> bytes:
+    """Each of which holds the next one twice."""
+    module = torch.nn.Sequential()
+    for _ in range(30):
+        module = torch.nn.Sequential(module, module)
+    return weights.saved(module)
+
+
+def _dictionaries_in_dictionaries() -> bytes:
+    """Each of which holds the next one under a thousand names."""
+    inner: dict[str, Any] = {}
+    for _ in range(3):
+        inner = {str(number): inner for number in range(1000)}
+    return weights.saved(inner)
+
+
 def _nested(values: torch.Tensor) -> torch.Tensor:
     return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
 
@@ -113,6 +139,7 @@ _HUGE = 2**31
 CASES = (
     Case("aedat2", "a version of 10,000 characters", lambda: b"#!AER-DAT" + bytes(range(14, 114)) * 100),
     Case("aedat4", "a header longer than the file", lambda: _aedat_4(b"4.0\r\n", b"4.0\r\n\xf0\xff\xff\xff")),
+    Case("aedat4", "a description of 4 GB", lambda: _aedat_4(b"\0<dv ", b"\xf5<dv ")),
     Case("aedat4", "a description that is no UTF-8", lambda: _aedat_4(b" type=", b" ty\x92pe=")),
     Case(
         "npy",
@@ -124,6 +151,7 @@ CASES = (
         "a header with an escape that is none",
         lambda: _array("{'descr': '\\d', 'fortran_order': False, 'shape': (0,), }", b""),
     ),
+    Case("npy", "a header of 60,000 blanks that is none", lambda: _array("{'descr': ?" + " " * 60_000, b"")),
     Case("npy", "numbers beyond float16", lambda: event_files.saved(np.full((10, 4), np.inf, "f2"))),
     Case("npy", "times beyond 64 bits", lambda: event_files.saved(np.full((10, 4), 1e300))),
     Case("hdf5", "a list of 2^31 numbers in 7 kB", _long_list_in_hdf5),
@@ -141,6 +169,7 @@ CASES = (
     Case("gesture trials", "no UTF-8", lambda: b"\x98user01_led.aedat\n"),
     Case("pictures", "a TIFF tag larger than the file", lambda: pictures.tiff_with(0x0100, 4, 10_000)),
     Case("pictures", "a TIFF of 51,290 samples per pixel", lambda: pictures.tiff_with(0x0115, 3, 1, 51_290)),
+    Case("pictures", "138 million pixels in 1 kB", lambda: pictures.bmp_of(11_700, 11_800)),
     Case("png", "an animation of no frame", lambda: pictures.png_with(b"acTL", bytes(8))),
     Case("tar shards", "a deep class", lambda: _tar("000.json", DEEP.encode())),
     Case("tar shards", "a class of 5,000 digits", lambda: _tar("000.json", f'{{"label": {MANY_DIGITS}}}'.encode())),
@@ -148,6 +177,7 @@ CASES = (
     Case("tar shards", "a class longer than the file", lambda: _tar("000.cls", b"0", size=8**11 - 1)),
     Case("tar shards", "a sparse class of 10^11 bytes", lambda: _tar("000.cls", b"0", more=_SPARSE)),
     Case("tar shards", "a sparse picture of 10^11 bytes", lambda: _tar("000.png", b"0", more=_SPARSE)),
+    Case("tar shards", "a class of number 999,999", lambda: _tar("000.cls", b"999999")),
     Case("class names", "no UTF-8", lambda: b"\x95\n\xff"),
     Case("safetensors", "deep options", lambda: _safetensors(options=DEEP)),
     Case("safetensors", "an option of 5,000 digits", lambda: _safetensors(options=f'{{"timesteps": {MANY_DIGITS}}}')),
@@ -160,6 +190,13 @@ CASES = (
         "safetensors",
         "options of 10^9 classes",
         lambda: _safetensors(options='{"num_classes": 1000000000}', class_names="null"),
+    ),
+    Case("safetensors", "10^6 steps", lambda: _safetensors(options='{"timesteps": 1000000, "num_classes": 2}')),
+    Case("safetensors", "10^9 blocks", lambda: _safetensors(options='{"depth": 1000000000, "num_classes": 2}')),
+    Case(
+        "safetensors",
+        "10^6 levels",
+        lambda: _safetensors(options=json.dumps({"channels": [2] * 10**6, "num_classes": 2})),
     ),
     Case("safetensors", "preprocessing that is none", lambda: _safetensors(preprocessing='{"": 0}')),
     Case(
@@ -175,20 +212,38 @@ CASES = (
         "10^9 channels of one number",
         lambda: _checkpoint(lambda values: torch.zeros(1).expand(1, 10**9, 1, 1)),
     ),
+    Case("checkpoint", "a frame of 2^60 bytes", lambda: b"\x80\x04\x95" + bytes(7) + b"\x10}."),
+    Case("checkpoint", "an array of 2^30 bytes", lambda: b"\x80\x05\x96" + struct.pack("<Q", 2**30) + b"."),
+    Case("checkpoint", "packed zeros", lambda: _packed(weights.saved({"a": torch.zeros(50_000_000)}))),
+    Case("checkpoint", "a name of 2^60 tuples", lambda: b"\x80\x04})" + b"2\x86" * 60 + b"K\0s."),
+    Case("checkpoint", "2^30 modules of 30", _modules_in_modules),
+    Case("checkpoint", "10^9 dictionaries of 3", _dictionaries_in_dictionaries),
     Case("training state", "settings that are a number", lambda: weights.state_with(config=7)),
     Case("training state", "steps of 2^62 images", lambda: weights.state_with(effective_batch=2**62)),
+    Case("training state", "steps of -2 images", lambda: weights.state_with(effective_batch=-2)),
+    Case("training state", "processes of 5,000 digits", lambda: weights.state_with(processes=10**5000)),
+    Case("training state", "a class of a line break", lambda: weights.state_with(class_names=["\n"])),
+    Case("training state", "epochs without metrics", lambda: weights.state_with(history=[{"epoch": 1}])),
+    Case("training state", "an epoch so far in words", lambda: weights.state_with(epoch={"lr": "0.1", "steps": 0})),
     Case("config.toml", "deep lists", lambda: f"dataset = 'digits'\nlr = {DEEP}".encode()),
     Case("config.toml", "deep tables", lambda: b"dataset = 'digits'\nlr = " + b"{a=" * 10_000),
     Case("config.toml", "a key of 100,000 parts", lambda: b"a" + b".a" * 100_000 + b" = 1"),
     Case("config.toml", "5,000 digits", lambda: f"dataset = 'digits'\nepochs = {MANY_DIGITS}".encode()),
+    Case("config.toml", "a data set that is a number", lambda: b"dataset = 5"),
+    Case("config.toml", "a number of 400 digits", lambda: b"dataset = 'digits'\nlr = " + b"9" * 400),
+    Case("config.toml", "an unknown field after 200,000 empty lines", lambda: b"\n" * 200_000 + b"lrx = 1"),
     Case("config.toml", "a path that is a number", lambda: b"dataset = 'digits'\ndata = 5.0"),
     Case("config.toml", "a value out of range", lambda: b"dataset = 'digits'\ncrop_scale = [1.0]"),
     Case("recipe", "a value out of range", lambda: b"ema_decay = 990000.0"),
+    Case("recipe", "a warm-up in words", lambda: b"warmup_epochs = '3'"),
+    Case("recipe", "a learning rate of 0", lambda: b"lr = 0"),
+    Case("recipe", "one number of two", lambda: b"crop_scale = [1.0]"),
     Case("recipe", "deep lists", lambda: f"lr = {DEEP}".encode()),
     Case("metrics", "deep lists", lambda: DEEP.encode()),
     Case("metrics", "no object", lambda: b"5\n"),
     Case("metrics", "no loss", lambda: settings.small_metrics().replace(b'"loss"', b'"lost"')),
     Case("metrics", "a loss in words", lambda: settings.small_metrics().replace(b'"loss": 1.5', b'"loss": "1.5"')),
+    Case("preprocessing", "a name of a line break", lambda: _description(**{"me\n": 1})),
     Case("preprocessing", "2^31 frames", lambda: _clips(timesteps=_HUGE)),
     Case("preprocessing", "frames of 2^31 pixels a side", lambda: _clips(input_size=(2, _HUGE, _HUGE))),
     Case("preprocessing", "a sensor of 2^31 pixels a side", lambda: _clips(sensor_size=(_HUGE, _HUGE))),

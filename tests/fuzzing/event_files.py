@@ -17,6 +17,7 @@ from fuzzing.reader import Reader
 from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_3
 
 from trevsnn.data.events import files
+from trevsnn.data.events.budget import most_unpacked
 from trevsnn.data.events.datasets import GESTURES, dvs128gesture
 
 COUNT = 40
@@ -76,6 +77,15 @@ def _repacket(random: Random, data: bytes) -> bytes:
 def _atis() -> list[bytes]:
     events = [event_atis(i % 34, 240 if i % 11 == 10 else i // 3 % 34, i % 2, 10 * i) for i in range(COUNT)]
     return [b"".join(events), events[0], b""]
+
+
+_HEADER_DAT = b"% Data file containing CD events.\n% Version 2\n% Date 2026-1-1 10:00:00\n% Height 48\n% Width 64\n"
+
+
+def _dat() -> list[bytes]:
+    t, x, y, p = _columns().values()
+    events = np.stack([t, x | y << 14 | p << 28], 1).astype("<u4").tobytes()
+    return [_HEADER_DAT + b"\x0c\x08" + events, b"% Version 2\n\x00\x08" + events[:8], _HEADER_DAT + b"\x0c\x08"]
 
 
 def aedat_4() -> list[bytes]:
@@ -192,11 +202,11 @@ def _zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
 
 
 def _npz_content(path: Path) -> int:
-    """What a reader has to unpack: at most what the file says that the arrays hold."""
+    """What a reader has to unpack: what the file says that the arrays hold, as far as that is believed."""
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            return max(size, sum(info.file_size for info in archive.infolist()))
+            return max(size, min(sum(info.file_size for info in archive.infolist()), most_unpacked(size)))
     except Exception:
         return size
 
@@ -275,13 +285,13 @@ def _write_odd(random: Random, group: h5py.Group, name: str) -> None:
 
 
 def _hdf5_content(path: Path) -> int:
-    """What a reader has to unpack: the columns as they are declared."""
+    """What a reader has to unpack: the columns as they are declared, as far as that is believed."""
     size = path.stat().st_size
     try:
         with h5py.File(path) as file:
             sizes: list[int] = []
             file.visititems(lambda _, found: sizes.append(found.nbytes) if isinstance(found, h5py.Dataset) else None)
-            return max(size, sum(sizes))
+            return max(size, min(sum(sizes), most_unpacked(size)))
     except Exception:
         return size
 
@@ -291,7 +301,7 @@ def _hdf5_content(path: Path) -> int:
 
 def _read_gestures(path: Path) -> object:
     root = path.parent
-    for user in ("user01_led", "user29_led"):
+    for user in ("user01_led", "user02_led", "user29_led"):
         _once(root / f"{user}.aedat", HEADER_3)
         _once(root / f"{user}_labels.csv", _labels()[0])
     for split, user in (("train", "user01_led"), ("test", "user29_led")):
@@ -311,7 +321,7 @@ def _labels() -> list[bytes]:
 
 
 def _listings() -> list[bytes]:
-    return [b"user01_led.aedat\n", b"user01_led.aedat\r\nuser29_led.aedat\r\n"]
+    return [b"user01_led.aedat\n", b"user01_led.aedat\r\nuser02_led.aedat\r\n"]
 
 
 # Long recordings
@@ -352,6 +362,12 @@ def _long_atis() -> dict[str, bytes]:
     for place, column in enumerate((x, y, p << 7 | t >> 16, t >> 8 & 0xFF, t & 0xFF)):
         records[:, place] = column
     return {"records": records.tobytes()}
+
+
+def _long_dat() -> dict[str, bytes]:
+    records, (t, x, y, p) = np.empty((LONG, 2), "<u4"), _long_columns().values()
+    records[:, 0], records[:, 1] = t, x.astype(int) | y.astype(int) << 14 | p.astype(int) << 28
+    return {"records": _HEADER_DAT + b"\x0c\x08" + records.tobytes()}
 
 
 def _long_npy() -> dict[str, bytes]:
@@ -402,6 +418,13 @@ READERS = (
     _reader("aedat3", "recording.aedat", _aedat_3, large=_long_aedat_3, restructure=_repacket, words=_HEADERS),
     _reader("aedat4", "recording.aedat4", aedat_4),
     _reader("nmnist", "recording.bin", _atis, large=_long_atis),
+    _reader(
+        "dat",
+        "recording.dat",
+        _dat,
+        large=_long_dat,
+        words=(b"% ", b"% Version 2\n", b"% Version 3\n", b"% evt 3.0\n", b"\x0c\x08", b"\n"),
+    ),
     _reader("npy", "recording.npy", _npy, large=_long_npy, restructure=_odd_npy, watched=("/numpy/lib/",)),
     _reader("npz", "recording.npz", _npz, large=_long_npz, restructure=_odd_npz, content=_npz_content),
     _reader("hdf5", "recording.h5", _hdf5_seeds, large=_long_hdf5, restructure=_odd_hdf5, content=_hdf5_content),

@@ -4,8 +4,10 @@ import io
 import json
 import struct
 import tarfile
+import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -16,10 +18,15 @@ from fuzzing.reader import Reader
 from fuzzing.weights import small_weights
 from PIL import Image
 
+from trevsnn.data.metadata import without_metadata
 from trevsnn.data.pictures import open_picture
 from trevsnn.data.shards import tar_shards
 
 SIZE = (9, 7)
+
+
+_DEEP = {"I;16": 9, "F": 0.5}
+"""Pixels of what is no byte: floats are from 0 to 1."""
 
 
 def _pictures(*formats: str) -> list[bytes]:
@@ -28,7 +35,7 @@ def _pictures(*formats: str) -> list[bytes]:
         for mode in ("L", "RGB", "RGBA", "P", "1", "I;16", "LA", "CMYK", "F"):
             file, picture = io.BytesIO(), Image.new("RGB", SIZE, (10, 200, 90))
             try:
-                made = picture.convert(mode) if mode != "I;16" else Image.new(mode, SIZE, 9)
+                made = picture.convert(mode) if mode not in _DEEP else Image.new(mode, SIZE, _DEEP[mode])
                 made.save(file, name, **({"exif": _exif()} if name in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
             except (OSError, ValueError, KeyError):
                 continue  # no such pictures
@@ -61,6 +68,14 @@ def tiff_with(tag: int, kind: int, count: int, value: int = 0) -> bytes:
     return b"II*\0" + struct.pack("<I", 18) + bytes(10) + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
+def bmp_of(width: int, height: int) -> bytes:
+    """A BMP of run lengths, of other sides than it has."""
+    data = bytearray(_pictures("BMP")[0])
+    struct.pack_into("<ii", data, 18, width, height)
+    struct.pack_into("<I", data, 30, 1)
+    return bytes(data)
+
+
 def png_with(kind: bytes, content: bytes) -> bytes:
     """A PNG with one chunk more after its header."""
     data = small_png()
@@ -77,8 +92,8 @@ def _empty(size: int) -> bytes:
 def _large(name: str, *modes: str) -> dict[str, bytes]:
     found, grain = {}, np.random.default_rng(0).integers(0, 256, (1000, 800, 3), np.uint8)
     for mode in modes:
-        picture = Image.fromarray(grain)
-        made = Image.fromarray(grain[..., 0].astype(np.uint16) * 256) if mode == "I;16" else picture.convert(mode)
+        deep = {"I;16": grain[..., 0].astype(np.uint16) * 256, "F": grain[..., 0].astype(np.float32) / 255}
+        made = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(grain).convert(mode)
         file = io.BytesIO()
         made.save(file, name)
         found[f"{name} {mode}"] = file.getvalue()
@@ -133,12 +148,21 @@ def _read_picture(path: Path) -> Image.Image:
 
 
 def _pixels(path: Path) -> int:
-    """The file, and the picture as it says that it is, 4 bytes a pixel."""
+    """The file, and the picture as it says that it is, 4 bytes a pixel; without metadata too, as it is read where they
+    are damaged."""
+    content = path.read_bytes()
+    sides = [_sides(content)]
+    with suppress(Exception):
+        sides.append(_sides(without_metadata(content) or b""))
+    return len(content) + 4 * max(width * height for width, height in sides)
+
+
+def _sides(content: bytes) -> tuple[int, int]:
     try:
-        with Image.open(path) as picture:
-            return path.stat().st_size + 4 * picture.width * picture.height
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as picture:
+            return picture.size
     except Exception:
-        return path.stat().st_size
+        return 0, 0
 
 
 # Tar shards

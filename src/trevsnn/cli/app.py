@@ -33,6 +33,8 @@ from trevsnn.training.processes import LostPeerError, PeerError
 
 FAILED = 2
 SIGNALLED = 128
+_LONGEST = 2000
+"""Characters of a message; where a file's content is quoted it may have thousands."""
 
 _PARAMETERS = Parameter(negative_iterable=())  # no --empty-OPTION
 
@@ -68,7 +70,10 @@ app.command(export_run, name="export")
 
 
 def _failed(message: str) -> int:
-    print(f"trevsnn: error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+    print(f"trevsnn: error: {line}", file=sys.stderr)
     return FAILED
 
 

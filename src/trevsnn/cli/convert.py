@@ -36,10 +36,10 @@ def convert(source: Path, destination: Path, /) -> None:
         raise ValueError(f"checkpoint {str(source)!r} holds {type(checkpoint).__name__}, not a dictionary of tensors")
     found = find_weights(checkpoint, FIRST_WEIGHT)
     try:
-        config = infer_official_config(checkpoint)
-        model = TRevSNN(config)
-        model.load_state_dict(convert_official(checkpoint))
-    except ValueError as error:
+        config, state = infer_official_config(checkpoint), convert_official(checkpoint)
+        model = TRevSNN(config)  # as large as the state is
+        model.load_state_dict(state)
+    except (ValueError, RuntimeError) as error:  # of sizes that no tensor has
         raise ValueError(f"{str(source)!r}: {error}") from error
     known = {name: create_model(name).config for name in list_models()}
     names = [n for n, c in known.items() if isinstance(c, NetworkConfig) and c.channels == config.channels]

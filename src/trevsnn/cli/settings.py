@@ -1,5 +1,7 @@
 """Settings of `trevsnn train` from a file: --recipe NAME or FILE, or the run folder of --resume RUN."""
 
+import math
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import fields
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
+from trevsnn.checks import is_number
 from trevsnn.data import list_datasets
 from trevsnn.training import RunFolder, TrainConfig, load_config
 from trevsnn.training.config import parse_config
@@ -16,6 +19,8 @@ from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 from trevsnn.training.yielding import yielding
 
 EVENTS = "events"
+_TOGETHER = ("epochs", "warmup_epochs", "lr", "min_lr", "warmup_lr")
+"""Settings that are checked against each other."""
 
 origins: ContextVar[Origins] = ContextVar("origins", default=Origins())  # noqa: B039 (frozen)
 """Where the settings of the command that is being read come from."""
@@ -48,7 +53,10 @@ def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentC
         return
     notes: list[str] = []
     if not resume:
-        values, notes = yielding(values, {name: _number(arguments, name) for name in given})
+        _check_numbers(values, words)
+        options = {name: _number(arguments, name) for name in given}
+        values, notes = yielding(values, options)
+        _check({name: value for name, value in values.items() if name not in given}, options, words)
     origins.set(Origins(file=words, from_file=frozenset(values) - given, given=given, notes=tuple(notes)))
     options = {name.replace("_", "-"): value for name, value in values.items()}
     if kind == EVENTS and which is None and dataset is not None and dataset.startswith(f"{EVENTS}/"):
@@ -82,6 +90,34 @@ def _read(recipe: str) -> tuple[str | None, dict[str, Any]]:
     return load_config(recipe)
 
 
+def _check_numbers(values: Mapping[str, Any], words: str) -> None:
+    """Refuse settings of a file that are to be reckoned with and are no numbers.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    for name in _TOGETHER:
+        value = values.get(name, 1)
+        if not is_number(value) or (name == "lr" and value <= 0):
+            raise ValueError(f"{words}: {name}={value!r} must be a finite number{' above 0' if name == 'lr' else ''}")
+
+
+def _check(values: Mapping[str, Any], given: Mapping[str, float | str | None], words: str) -> None:
+    """Refuse settings of a file that are out of range, beside those of the command line.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    together: dict[str, Any] = {name: number for name in _TOGETHER if isinstance(number := given.get(name), float)}
+    if "epochs" in together:
+        together["epochs"] = int(together["epochs"])
+    try:
+        TrainConfig(**{**together, **values})
+    except ValueError as error:
+        if str(error).partition("=")[0] in values:  # what is wrong with the others is told later
+            raise ValueError(f"{words}: {error}") from error
+
+
 def _value(arguments: ArgumentCollection, name: str) -> str | None:
     """What the command line gives for an option or argument."""
     argument = arguments.get(name, None)
@@ -101,6 +137,7 @@ def _number(arguments: ArgumentCollection, field: str) -> float | str | None:
     """What the command line gives for a field, as a number where it is one."""
     value = _value(arguments, _option(field))
     try:
-        return float(value or "")
+        number = float(value or "")
     except ValueError:
         return value
+    return number if math.isfinite(number) else value

@@ -1,6 +1,6 @@
 """From a picture to the input of a network, as for training: chance decides some of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -8,6 +8,7 @@ import torch
 from cyclopts import Parameter
 from PIL import Image
 from timm.data import Mixup, create_transform
+from timm.data.auto_augment import AugmentOp, posterize
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torchvision.transforms import (
@@ -114,6 +115,9 @@ class Augmentation:
             mean=preprocessing.mean,
             std=preprocessing.std,
         )  # type: ignore[misc]
+        for operation in _operations(color):
+            if operation.aug_fn is posterize:
+                operation.aug_fn = _posterize
         steps = [crop] if self.crop_scale != (1.0, 1.0) else preprocessing.geometry()
         if self.hflip:
             steps.append(RandomHorizontalFlip(self.hflip))
@@ -170,6 +174,21 @@ class Augmentation:
             mixup = Mixup(self.mixup, self.cutmix, label_smoothing=0.0, num_classes=num_classes)
             images[:even], targets[:even] = mixup(images[:even], labels[:even])
         return images, targets
+
+
+def _operations(transform: Any) -> Iterator[AugmentOp]:
+    """Those of a policy of timm's."""
+    if isinstance(transform, AugmentOp):
+        yield transform
+        return
+    held = next((vars(transform)[name] for name in ("transforms", "ops", "policy") if hasattr(transform, name)), ())
+    for part in transform if isinstance(transform, list) else held:
+        yield from _operations(part)
+
+
+def _posterize(picture: Image.Image, bits: int, **_: Any) -> Image.Image:
+    """timm's; at its strongest it keeps no bit, which Pillow refuses from version 13 on."""
+    return posterize(picture, bits) if bits >= 1 else Image.new(picture.mode, picture.size)
 
 
 @dataclass(frozen=True)

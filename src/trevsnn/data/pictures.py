@@ -1,7 +1,9 @@
 """Image files of any mode as grey or colour pictures of 8 bits."""
 
 import io
+import logging
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ _NO_PICTURES = {"BUFR", "EPS", "GBR", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "
 _USUAL = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of damaged files is in its exceptions, too
 Image.init()
 _FORMATS = [name for name in Image.ID if name not in _NO_PICTURES]
 _READ = {
@@ -31,6 +34,9 @@ _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF."""
 _DARK = 2**24
 """On a scale of 32 bits, all below is black."""
+
+_FEW_PIXELS, _MOST_PIXELS = 2**24, 20_000
+"""A picture may have so many, and so many for each byte of its file where these are more."""
 
 
 class BadImageError(ValueError):
@@ -76,10 +82,23 @@ def _read(source: str | Path | bytes, background: int) -> Image.Image:
     """Upright, grey or RGB of 8 bits."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as opened:
+        _check_size(opened.width * opened.height, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
         opened.load()
         turn = turn_of(opened)
         picture = _flatten(opened, background)
         return picture if turn is None else picture.transpose(turn)
+
+
+def _check_size(pixels: int, size: int) -> None:
+    """Refuse a file that says that it has many more pixels than it could hold, as damaged ones do.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if pixels > max(_FEW_PIXELS, _MOST_PIXELS * size):
+        raise ValueError(
+            f"its {size:,} bytes say that it has {pixels:,} pixels: it is damaged, or empty; make it smaller first"
+        )
 
 
 def _reason(error: Exception, source: str | Path | bytes) -> str:

@@ -138,5 +138,5 @@ def restored(kind: type[Any], values: Mapping[str, Any], example: Callable[[Any]
         small = _small(preprocessing)
         small.transform()(example(small))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"preprocessing {dict(values)!r} is not one: {error}") from error
+        raise ValueError(f"preprocessing {dict(values)!r} is not one: {' '.join(str(error).split())}") from error
     return preprocessing

@@ -26,7 +26,8 @@ from trevsnn.files import read_text
 from trevsnn.suggest import shortened
 
 CLASS_NAMES = "classnames.txt"
-_MOST_CLASSES = 10**6
+_MOST_CLASSES = 10**5
+"""That have a number, unless there are as many images: each has a name, and its share of the classifier."""
 COMPRESSED = "compressed copies of shards"
 _COMPRESSED = re.compile(r"(.+?)(?:\.tar\.\w+|\.t(?:gz|xz|bz2|zst))", re.IGNORECASE)
 
@@ -80,9 +81,11 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
     numbered = all(text.isdecimal() for texts in classes.values() for text in texts)
     if numbered:
         count = 1 + max(int(text) for texts in classes.values() for text in texts)
-        if count > _MOST_CLASSES:
+        images = sum(len(texts) for texts, _ in read.values())
+        if count > max(_MOST_CLASSES, images):
             raise ValueError(
-                f"data {str(root)!r} has a class of number {count - 1}; number classes from 0 on, or use names"
+                f"data {str(root)!r} has a class of number {count - 1:,} and {images:,} images; number classes from 0 "
+                "on, or use names"
             )
         names = _names(root, count, found)
         index = {text: int(text) for texts in classes.values() for text in texts}

@@ -6,7 +6,6 @@ class; KEY.seg.png is another field of the same sample and left out.
 
 import io
 import json
-import os
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from trevsnn.data.inventory import DEAD_LINK, NO_FILE, OTHER_KIND, Listing
 from trevsnn.data.listing import passed_over
 from trevsnn.data.names import as_seen
 from trevsnn.data.pictures import EXTENSIONS
-from trevsnn.files import decode_text
+from trevsnn.files import ClippedReader, decode_text
 from trevsnn.suggest import shortened
 
 LeaveOut = Callable[[str, str], None]
@@ -30,15 +29,6 @@ _LONGEST, _MOST_DIGITS = 2**20, 18
 """Bytes of a file that holds a class, and digits of its number."""
 _END = 512
 """Bytes of a block; two of zeros are the end of an archive."""
-
-
-class _Clipped(io.BufferedReader):
-    """A file that takes no memory for more than it holds, whatever length a damaged header asks for."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > _LONGEST:
-            size = min(size, os.fstat(self.fileno()).st_size)
-        return super().read(size)
 
 
 class TarSample(NamedTuple):
@@ -89,7 +79,7 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
 
     try:
         length = shard.stat().st_size
-        with _Clipped(io.FileIO(shard)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with ClippedReader(io.FileIO(shard)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 if info.isreg() and not 0 <= info.size <= length - info.offset_data:
                     raise ValueError(f"{info.name!r} is longer than the rest of it; it is damaged or cut off")

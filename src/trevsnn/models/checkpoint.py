@@ -5,12 +5,15 @@ of bytes; everything else, a function, an optimiser's or a whole module's class,
 what it was to be filled with. So weights come out whatever stands beside them, and no other package need be installed.
 """
 
+import io
 import pickle
 import re
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -20,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch._utils import _rebuild_tensor
 
+from trevsnn.files import ClippedReader
 from trevsnn.models.file_kind import describe_file
 from trevsnn.models.tensor_names import in_groups
 
@@ -32,6 +36,10 @@ _EMA = re.compile(r"(?<![a-z])ema(?![a-z])")
 _COUNTER = "n_averaged"
 """What PyTorch's AveragedModel counts, beside the weights."""
 _DEEPEST_MODULE = 32
+_MOST_MODULES = 100_000
+"""Of a module that was saved whole; one that stands at many places counts at each."""
+_MOST_COPIED = 1_000_000
+"""Names in dictionaries that are made of other values, over a whole pickle."""
 
 
 @dataclass(eq=False)
@@ -58,12 +66,28 @@ def _rebuild_subclass(rebuild: Any, _: Any, arguments: Any, *__: Any) -> Any:
     return _called(rebuild, arguments)
 
 
+def _ordered(pairs: Any = (), *_: Any) -> dict[Any, Any]:
+    """Python 2 gives what it holds as a list of pairs, later versions put it in afterwards."""
+    return OrderedDict((key, value) for key, value in pairs if _is_key(key))
+
+
+def _is_key(value: Any) -> bool:
+    """Whether it can be a name in a dictionary, or in a set: hashing a tuple in tuples can take forever."""
+    return value is None or isinstance(value, (str, bytes, int, float, Foreign)) or _is_flat(value)
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, tuple) and all(
+        part is None or isinstance(part, (str, bytes, int, float)) for part in value
+    )
+
+
 def _empty(*_: Any) -> dict[Any, Any]:
     return {}
 
 
 _CALLED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _ordered,
     ("collections", "defaultdict"): _empty,
     ("torch", "Size"): torch.Size,
     ("torch._utils", "_rebuild_tensor"): _rebuild,
@@ -85,6 +109,7 @@ class _Reader(pickle._Unpickler):  # Python's own in Python, whose steps can be 
     """Every step that would call something of a pickle's choice calls what is in `_CALLED` at most."""
 
     stack: Any
+    _copied = 0
     pop_mark: Callable[[], list[Any]]
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
@@ -93,6 +118,9 @@ class _Reader(pickle._Unpickler):  # Python's own in Python, whose steps can be 
         return Foreign(f"{module_name}.{global_name}") if known is None else known
 
     def _make(self, arguments: Any) -> None:
+        self._copied += sum(len(part) for part in arguments if isinstance(part, (list, dict)))
+        if self._copied > _MOST_COPIED:
+            raise pickle.UnpicklingError("more copies than any file has")
         self.stack[-1] = _called(self.stack[-1], arguments)
 
     def _reduce(self) -> None:
@@ -132,12 +160,20 @@ class _Reader(pickle._Unpickler):  # Python's own in Python, whose steps can be 
         if isinstance(target, Foreign):
             target.items.update((key, value) for key, value in pairs if isinstance(key, str))
         elif isinstance(target, dict):
-            target.update(pairs)
+            target.update((key, value) for key, value in pairs if _is_key(key))
 
     def _add(self) -> None:
         values = self.pop_mark()
         if type(self.stack[-1]) is set:
-            self.stack[-1].update(values)
+            self.stack[-1].update(filter(_is_key, values))
+
+    def _dictionary(self) -> None:
+        values = self.pop_mark()
+        self.stack.append({})
+        self._update(values)
+
+    def _frozen_set(self) -> None:
+        self.stack.append(frozenset(filter(_is_key, self.pop_mark())))
 
     def _set(self) -> None:
         self._update(self.pop_mark())
@@ -155,7 +191,7 @@ class _Reader(pickle._Unpickler):  # Python's own in Python, whose steps can be 
                 self.stack.append(self.persistent_load(saved))
 
     def _refuse(self) -> None:
-        raise pickle.UnpicklingError("an extension code")
+        raise pickle.UnpicklingError("an extension code, or an array of bytes")
 
     dispatch |= {
         opcode[0]: step
@@ -171,7 +207,10 @@ class _Reader(pickle._Unpickler):  # Python's own in Python, whose steps can be 
             (pickle.SETITEM, _set_one),
             (pickle.SETITEMS, _set),
             (pickle.ADDITEMS, _add),
+            (pickle.DICT, _dictionary),
+            (pickle.FROZENSET, _frozen_set),
             (pickle.BINPERSID, _persistent),
+            (pickle.BYTEARRAY8, _refuse),
             (pickle.EXT1, _refuse),
             (pickle.EXT2, _refuse),
             (pickle.EXT4, _refuse),
@@ -203,12 +242,26 @@ def read_checkpoint(path: str | Path) -> Any:
     try:
         if kind.name == "safetensors":
             return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", pickle_module=_PICKLE, weights_only=False)
+        _check_stored(path)
+        with warnings.catch_warnings(action="ignore"), ClippedReader(io.FileIO(path)) as file:
+            return torch.load(file, map_location="cpu", pickle_module=_PICKLE, weights_only=False)
     except Exception as error:  # a damaged pickle can fail in any way
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f"checkpoint {str(path)!r} is cut off or damaged ({reason}); copy it again") from error
+
+
+def _check_stored(path: Path) -> None:
+    """Refuse a zip archive whose records are more than the file, once they are unpacked; PyTorch packs none.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size, content = path.stat().st_size, sum(info.file_size for info in archive.infolist())
+    if content > size:
+        raise ValueError(f"its {size:,} bytes say that they unpack to {content:,}, which PyTorch does not write")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +286,7 @@ def find_weights(checkpoint: Any, known: str) -> FoundWeights:
         checkpoint: of `read_checkpoint`.
         known: the name of one of the network's weights, by which it is found.
     """
-    places = list(_mappings(checkpoint, "", _DEEPEST))
+    places = list(_mappings(checkpoint, "", _DEEPEST, set()))
     found = []
     for place, entries in places:
         plain = {_unwrapped(name): value for name, value in entries.items()}
@@ -262,20 +315,20 @@ def _entries(value: Any) -> Mapping[Any, Any] | None:
     if not isinstance(value, Foreign):
         return None
     if isinstance(value.state, Mapping) and "_parameters" in value.state:
-        return _of_module(value, frozenset())
+        return _of_module(value, frozenset(), count())
     return value.items or (value.state if isinstance(value.state, Mapping) else None)
 
 
-def _of_module(module: Any, seen: frozenset[int]) -> dict[str, Any]:
+def _of_module(module: Any, seen: frozenset[int], number: Iterator[int]) -> dict[str, Any]:
     state = _mapping(module.state) if isinstance(module, Foreign) else {}
-    if id(module) in seen or len(seen) > _DEEPEST_MODULE:
+    if id(module) in seen or len(seen) > _DEEPEST_MODULE or next(number) > _MOST_MODULES:
         return {}
     entries = {}
     for kind in ("_parameters", "_buffers"):
         held = _mapping(state.get(kind))
         entries |= {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
     for name, part in _mapping(state.get("_modules")).items():
-        entries |= {f"{name}.{inner}": value for inner, value in _of_module(part, seen | {id(module)}).items()}
+        entries |= {f"{name}.{inner}": value for inner, value in _of_module(part, seen | {id(module)}, number).items()}
     return entries
 
 
@@ -283,12 +336,12 @@ def _mapping(value: Any) -> Mapping[Any, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _mappings(value: Any, place: str, depth: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """The dictionaries in a checkpoint, those that are customary for weights first, and their places."""
-    entries = _entries(value)
-    if entries is None or not depth:
+def _mappings(value: Any, place: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """The dictionaries in a checkpoint, those that are customary for weights first, and the first place of each."""
+    if not depth or id(value) in seen or (entries := _entries(value)) is None:
         return
+    seen.add(id(value))
     for name in sorted(entries, key=lambda name: _CUSTOMARY.index(name) if name in _CUSTOMARY else len(_CUSTOMARY)):
         if isinstance(entries[name], Mapping | Foreign):
-            yield from _mappings(entries[name], f"{place}.{name}".strip("."), depth - 1)
+            yield from _mappings(entries[name], f"{place}.{name}".strip("."), depth - 1, seen)
     yield place, entries

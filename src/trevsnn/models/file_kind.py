@@ -4,12 +4,12 @@ import json
 import re
 import shlex
 import tarfile
-import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from trevsnn.files import read_text
+from trevsnn.toml import parse_toml
 
 _HEAD = 4096
 _LONGEST_TEXT = 1_000_000
@@ -91,12 +91,12 @@ def _text_kind(path: Path) -> FileKind | None:
     if text.lstrip().startswith("{"):
         try:
             json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return FileKind("json", "is a JSON file, not weights; give the folder that it is in, or its weights file")
     try:
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        settings = parse_toml(text)
+    except ValueError:
         return None
     if not settings:
         return None

@@ -116,14 +116,17 @@ def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
     if not isinstance(checkpoint, Mapping | Foreign):
         raise ValueError(f"a state dict is a mapping from names to tensors, not {type(checkpoint).__name__}")
     theirs = find_weights(checkpoint, FIRST_WEIGHT).tensors
-    others = [
-        name
-        for name, value in theirs.items()
-        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta or value.is_complex()
-    ]
+    others = [name for name, value in theirs.items() if not isinstance(value, Tensor) or not _is_plain(value)]
     if others:
         raise ValueError(f"not a state dict of the public T-RevSNN code: no plain tensor is {', '.join(others)}")
     return theirs
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether it holds every number that it has; not one that stands for many, for example."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex():
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _official_name(name: str, config: NetworkConfig) -> str:

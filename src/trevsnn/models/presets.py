@@ -10,8 +10,9 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
 from trevsnn.models import ms_resnet_presets
-from trevsnn.models.base import SpikingNetwork
+from trevsnn.models.base import ReversibleNetwork, SpikingNetwork
 from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
+from trevsnn.models.fitting import check_fit
 from trevsnn.models.ms_resnet import ReversibleMSResNet
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info, weights_file
@@ -171,14 +172,50 @@ def _family(name: str) -> type[SpikingNetwork]:
     return family
 
 
+def check_weights(path: str | Path) -> WeightsInfo:
+    """The description of a weights file, whose tensors are those of the network that it describes.
+
+    Raises:
+        ValueError: as `load_weights`.
+    """
+    path = weights_file(path)
+    info = read_weights_info(path)
+    try:
+        _check_fit(info, path, {})
+    except (ValueError, TypeError) as error:
+        raise _unfit(path, error) from error
+    return info
+
+
+def _build_like(info: WeightsInfo, options: dict[str, Any]) -> SpikingNetwork:
+    """The network of a description, with some options otherwise."""
+    model = create_model(info.model, **info.options | options)
+    return model.fold() if info.folded and isinstance(model, TRevSNN) else model
+
+
+def _check_fit(info: WeightsInfo, path: Path, options: dict[str, Any]) -> None:
+    family = _family(info.model)
+    check_fit(
+        path,
+        lambda: _build_like(info, options),
+        info.options | options,
+        shared=not issubclass(family, ReversibleNetwork),
+        except_for=family.heads if "num_classes" in options else (),
+        adapt="in_chans" in options,
+    )
+
+
+def _unfit(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{str(path)!r} does not fit its network: {error}")
+
+
 def _with_weights(name: str, path: Path, options: dict[str, Any]) -> SpikingNetwork:
     info = read_weights_info(path)
     if info.model != name and info.model in list_models():
         raise ValueError(f"checkpoint {str(path)!r} is of {info.model}, not {name}")
     try:
-        model = create_model(info.model, **info.options | options)
-        if info.folded and isinstance(model, TRevSNN):
-            model = model.fold()
+        _check_fit(info, path, options)
+        model = _build_like(info, options)
         same_classes = model.num_classes == info.options.get("num_classes", model.num_classes)
         heads = () if same_classes else model.heads
         report = load_tensors_into(model, path, except_for=heads, adapt=True)
@@ -186,7 +223,7 @@ def _with_weights(name: str, path: Path, options: dict[str, Any]) -> SpikingNetw
         if wrong:
             raise ValueError(f"unknown, missing or of another shape: {shortened(wrong)}")
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{str(path)!r} does not fit its network: {error}") from error
+        raise _unfit(path, error) from error
     model.pretrained_cfg = {**model.pretrained_cfg, **(info.preprocessing or {})}  # type: ignore[dict-item]
     model.weights_info = info if same_classes else None
     return model

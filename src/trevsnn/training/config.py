@@ -1,7 +1,6 @@
 """Everything that decides how a run comes out, in one readable, re-runnable file."""
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from trevsnn.files import read_text
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
 from trevsnn.suggest import suggest
+from trevsnn.toml import parse_toml
 from trevsnn.training.precision import Precision
 
 
@@ -162,6 +162,7 @@ class TrainConfig(Augmentation):
         super().__post_init__()
         for name in ("data", "cache", "weights"):
             if getattr(self, name) is not None:  # a run is continued from other folders than it was started in
+                self._require(name, isinstance(getattr(self, name), (str, Path)), "a path in quotation marks")
                 try:
                     object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
                 except RuntimeError as error:  # ~ of an unknown user
@@ -242,16 +243,18 @@ def load_config(path: str | Path, *, unknown_ok: bool = False) -> tuple[str | No
 def parse_config(text: str, source: str, *, unknown_ok: bool = False) -> tuple[str | None, dict[str, Any]]:
     """As `load_config`, from the content of a file; `source` is what messages call it."""
     try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parse_toml(text)
+    except ValueError as error:
         raise ValueError(f"recipe {source!r} is no TOML file: {error}") from error
     dataset = values.pop("dataset", None)
+    if not isinstance(dataset, str | None):
+        raise ValueError(f"recipe {source!r}: dataset={dataset!r} must be a name in quotation marks")
     known = [field.name for field in fields(TrainConfig)]
     if unknown_ok:
         return dataset, {name: value for name, value in values.items() if name in known}
     for name in values:
         if name not in known:
-            place = re.search(rf"^[\s\"'\[]*{re.escape(name)}\b", text, re.MULTILINE)
+            place = re.search(rf"^[ \t\"'\[]*{re.escape(name)}\b", text, re.MULTILINE)
             line = "" if place is None else f" in line {text.count(chr(10), 0, place.end()) + 1}"
             raise ValueError(
                 f"recipe {source!r} has the unknown field {name!r}{line}; {suggest(name, known)}, or remove it where "

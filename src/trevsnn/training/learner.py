@@ -29,6 +29,7 @@ from trevsnn.models import (
     read_weights_info,
     weights_file,
 )
+from trevsnn.models.presets import check_weights
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
@@ -108,7 +109,7 @@ class Learner:
         self.weights_info: WeightsInfo | None = None
         if fresh and config.weights is not None:
             self.weights_info = _usable_weights(config.weights)
-            config = self._with_settings_of(self.weights_info, config, dataset)
+            config = self._with_settings_of(config.weights, self.weights_info, config, dataset)
         self.model_name = dataset.model if config.model is None else config.model
         self.config = config = replace(config, model=self.model_name)
         self.processes = processes = processes or Processes()
@@ -165,7 +166,9 @@ class Learner:
                 raise ValueError(f"weights {str(config.weights)!r} have nothing in common with the network; omit them")
         return model
 
-    def _with_settings_of(self, info: WeightsInfo, config: TrainConfig, dataset: LabelledData) -> TrainConfig:
+    def _with_settings_of(
+        self, weights: Path, info: WeightsInfo, config: TrainConfig, dataset: LabelledData
+    ) -> TrainConfig:
         """The network and the input size that weights are of, where the configuration does not ask for others."""
         if config.image_size is None and info.preprocessing is not None:
             size = tuple(info.preprocessing.get("input_size", ())[1:])
@@ -176,6 +179,7 @@ class Learner:
                 self.notes.append(f"the weights were trained at {size[0]} x {size[1]}, which is no square")
         if config.model not in (None, info.model):
             return config
+        check_weights(weights)
         if config.model is None:
             self.decided["model"] = "as the weights have it"
         fields = {name: value for name, value in info.options.items() if getattr(config, name, ...) is None}
@@ -294,6 +298,12 @@ def _usable_weights(path: Path) -> WeightsInfo:
     info = read_weights_info(weights_file(path))
     if info.folded:
         raise ValueError(f"weights {str(path)!r} are folded, for deployment; give those of the run itself")
+    if info.preprocessing is not None:
+        kind = FramePreprocessing if "sensor_size" in info.preprocessing else Preprocessing
+        try:
+            kind.from_dict(info.preprocessing)
+        except ValueError as error:
+            raise ValueError(f"weights {str(path)!r}: {error}") from error
     return info
 
 

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from trevsnn.checks import is_number
 from trevsnn.data import BadImageError, LabelledData, list_data
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
@@ -40,6 +41,8 @@ from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 
 STATE_VERSION = 1
+_SHOWN = ("epoch", "loss", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
+"""Of an epoch, by reports."""
 SAMPLES = 8
 
 _locked: set[int] = set()
@@ -206,6 +209,10 @@ class RunFolder:
         dataset, values = load_config(self.config, unknown_ok=unknown_ok)
         if dataset is None:
             raise ValueError(f"config {str(self.config)!r} does not name its dataset")
+        try:
+            TrainConfig(**values)
+        except ValueError as error:
+            raise ValueError(f"config {str(self.config)!r}: {error}") from error
         return dataset, values
 
     def saved_states(self) -> list[Path]:
@@ -269,9 +276,8 @@ class RunFolder:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("no JSON object")
-            except ValueError as error:
+                check_row(row)
+            except (ValueError, RecursionError) as error:
                 if number == len(lines) and number > 1:
                     break  # half of it, when power was lost; the state has it whole
                 raise ValueError(
@@ -280,3 +286,17 @@ class RunFolder:
                 ) from error
             history.append(row)
         return history
+
+
+def check_row(row: Any) -> None:
+    """Refuse what are no metrics of an epoch.
+
+    Raises:
+        ValueError: naming the first that is missing, or no number.
+    """
+    if not isinstance(row, dict):
+        raise ValueError("no JSON object")
+    for name in _SHOWN:
+        value = row.get(name)
+        if not is_number(value) and not (isinstance(value, float) and name in ("loss", "test_loss")):
+            raise ValueError(f"{name} is {'missing' if name not in row else 'no number'}")

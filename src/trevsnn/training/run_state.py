@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
+from trevsnn.checks import is_whole, require
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
 from trevsnn.suggest import shortened
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.confusion_plot import plot_confusion
 from trevsnn.training.learner import Learner
-from trevsnn.training.run_folder import RunFolder
+from trevsnn.training.run_folder import RunFolder, check_row
 
 FREE_TO_CHANGE = {
     "cache",
@@ -29,6 +30,7 @@ FREE_TO_CHANGE = {
     "workers",
 }
 """Settings that a continued run may have otherwise: they do not decide how it comes out, rounding aside."""
+_MOST_PROCESSES = 10_000
 OTHER_BATCHES = {"batch_size", "effective_batch", "memory"}
 """Settings that another machine may need: what counts is the images per step, and `memory` changes no gradient."""
 
@@ -112,7 +114,7 @@ class RunState:
         path, state = saved
         run = shlex.quote(str(self.folder.path))
         try:
-            _, before = parse_config(state["config"], str(self.folder.config))
+            _, before = _settings(state["config"], path)
             # older runs leave the model to their data
             self._check_unchanged(TrainConfig(**{"model": self.dataset.model, **before}))
             names, now = tuple(state["class_names"]), self.dataset.class_names
@@ -127,8 +129,10 @@ class RunState:
                 )
             self.learner.load_state_dict(state["learner"])
             self.history, self.epoch = list(state["history"]), EpochSoFar(**state["epoch"])
+            _check_progress(self.history, self.epoch)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {reason}") from error
         return [other.name for other in self.folder.saved_states() if other > path]
 
     def _check_unchanged(self, before: TrainConfig) -> None:
@@ -158,6 +162,26 @@ class RunState:
             save_weights(learner.trained, self.folder.best, replace(info, note=best))
 
 
+def _settings(text: object, path: Path) -> tuple[str | None, dict[str, Any]]:
+    """Of a saved state, in a file."""
+    if not isinstance(text, str):
+        raise TypeError(f"config={text!r} must be a text")
+    return parse_config(text, str(path))
+
+
+def _check_progress(history: Sequence[Any], epoch: EpochSoFar) -> None:
+    """Refuse what training would stumble over later.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for row in history:
+        check_row(row)
+    for name, value in asdict(epoch).items():
+        right = is_whole(value) and value >= 0 if name == "steps" else isinstance(value, (int, float))
+        require(epoch, name, right, "a number")
+
+
 def describe_change(before: TrainConfig, now: TrainConfig, free: Collection[str] = FREE_TO_CHANGE) -> str | None:
     """The first setting that a run was started with otherwise, in words; None when all but the free ones are equal."""
     for setting in fields(TrainConfig):
@@ -182,8 +206,11 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
     """
     path, state = saved
     try:
-        effective, (_, before) = int(state["effective_batch"]), parse_config(state["config"], str(path))
-        batch_before = before["batch_size"]
+        effective, (_, before) = state["effective_batch"], _settings(state["config"], path)
+        world_before, batch_before = state.get("processes", world), before["batch_size"]
+        for name, value in (("effective_batch", effective), ("processes", world_before)):
+            if not (is_whole(value) and 1 <= value < 2**63):
+                raise ValueError(f"{name}={value!r} must be a whole number from 1")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is not the state of a run: {error}") from error
     if config.effective_batch is None:
@@ -192,12 +219,11 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
         return config, []  # which is refused later
     batch = fitting_batch(config.batch_size, effective, world)
     if batch is None:
-        numbers = [n for n in range(1, effective + 1) if effective % n == 0]
+        numbers = [n for n in range(1, min(effective, _MOST_PROCESSES) + 1) if effective % n == 0]
         raise ValueError(
             f"a step of {effective} images, as the run has, cannot be shared by {world} processes; start "
             f"{', '.join(map(str, numbers[:8]))}{' or more' if len(numbers) > 8 else ''} of them"
         )
-    world_before = state.get("processes", world)
     steps = f"steps of {effective} images as before"
     notes = []
     if batch != batch_before:

@@ -1,7 +1,9 @@
 """Recordings in NumPy's files, .npy and .npz: headers are read first, and arrays if they are what they should be."""
 
+import ast
 import io
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -15,6 +17,7 @@ from trevsnn.data.events.recording import Events
 
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 2**16
+_LONG = re.compile(rb"(?<=\d)L(?=[,) ])")
 
 
 class _Header(NamedTuple):
@@ -102,15 +105,31 @@ def _read_header(file: IO[bytes]) -> tuple[_Header, int]:
     many = int.from_bytes(length, "little")
     if many > _LONGEST_HEADER:
         raise ValueError(f"it is damaged: the header of an array has {many:,} bytes")
-    rest = io.BytesIO(length + file.read(many))
+    content = file.read(many)
     read = np.lib.format.read_array_header_1_0 if version == b"\1\0" else np.lib.format.read_array_header_2_0
     try:
+        text = _of_python_3(content)
+        rest = io.BytesIO(len(text).to_bytes(len(length), "little") + text)
         shape, _, kind = read(rest, max_header_size=_LONGEST_HEADER)
     except Exception as error:  # what stands there is Python, and can fail in any way
         raise ValueError(f"it is damaged: an array has a header that is none ({type(error).__name__})") from error
     if any(type(side) is not int or side < 0 for side in shape):
         raise ValueError(f"it is damaged: an array has the shape {shape!r}")
     return _Header(shape, kind), len(start) + len(length) + many
+
+
+def _of_python_3(header: bytes) -> bytes:
+    """Without the L behind numbers of Python 2. NumPy looks for it too, which takes minutes in a damaged header.
+
+    Raises:
+        SyntaxError: for what is no header in any case.
+    """
+    try:
+        ast.literal_eval(header.decode("latin-1"))
+    except SyntaxError:
+        header = _LONG.sub(b"", header)
+        ast.literal_eval(header.decode("latin-1"))
+    return header
 
 
 def _read_array(file: IO[bytes], header: _Header) -> np.ndarray:
