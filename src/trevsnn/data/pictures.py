@@ -11,6 +11,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from trevsnn.data.metadata import turn_of, without_metadata
+from trevsnn.models.file_kind import stand_in
 
 BLACK, WHITE = 0, 255
 _NO_PICTURES = {"BUFR", "EPS", "GBR", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "MPEG", "SPIDER", "WMF"}
@@ -29,6 +30,7 @@ EXTENSIONS = (*_USUAL, *sorted(_READ - {*_USUAL}))
 """Of the files that the installed Pillow reads as pictures, the usual ones first."""
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF."""
+_HEAD = 512
 _DARK = 2**24
 """On a scale of 32 bits, all below is black."""
 
@@ -89,8 +91,15 @@ def _reason(error: Exception, source: str | Path | bytes) -> str:
         return "there is too little memory for it"
     if not isinstance(error, UnidentifiedImageError):
         return str(error)
-    empty = not source if isinstance(source, bytes) else not Path(source).stat().st_size
-    return "it is empty" if empty else "it is of no kind that Pillow reads"
+    if isinstance(source, bytes):
+        head = source[:_HEAD]
+    else:
+        with Path(source).open("rb") as file:
+            head = file.read(_HEAD)
+    if not head:
+        return "it is empty"
+    kind = stand_in(head)
+    return "it is of no kind that Pillow reads" if kind is None else f"it {kind}"
 
 
 def check_files(paths: Sequence[Path]) -> None:

@@ -104,15 +104,17 @@ def test_a_filter_that_is_missing_is_named(tmp_path, number, name):
         read_recording(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
 @pytest.mark.parametrize("counter", [2**31, 2**32])
-def test_one_wrap_of_a_counter_is_undone(tmp_path, counter):
+def test_one_wrap_of_a_counter_is_undone(tmp_path, counter, kind):
     t = (T + counter - T[N // 2]) % counter
-    np.savez(tmp_path / "a.npz", t=t, x=X, y=Y, p=P)
+    np.savez(tmp_path / "a.npz", t=t.astype(kind), x=X, y=Y, p=P)
     assert_read(tmp_path / "a.npz", t=T + counter - T[N // 2])
 
 
-def test_time_that_steps_back_is_refused_or_sorted(tmp_path):
-    t = T.copy()
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
+def test_time_that_steps_back_is_refused_or_sorted(tmp_path, kind):
+    t = T.astype(kind)
     t[[50, 51]] = t[[51, 50]]
     np.savez(tmp_path / "a.npz", t=t, x=X, y=Y, p=P)
     with pytest.raises(ValueError, match=r"a\.npz.*backwards.*--sort-events"):
@@ -120,6 +122,14 @@ def test_time_that_steps_back_is_refused_or_sorted(tmp_path):
     events = read_recording(tmp_path / "a.npz", Reading(sort_events=True))
     np.testing.assert_array_equal(events.t, T)
     assert events.x[50] == X[51]
+
+
+def test_an_archive_without_its_end_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", t=T, x=X, y=Y, p=P)
+    for size, what in ((3000, "cut off, or no .npz file"), (0, "empty")):
+        (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:size])
+        with pytest.raises(ValueError, match=rf"a\.npz': it is {what}.*; copy it again"):
+            read_recording(tmp_path / "a.npz")
 
 
 def test_frames_follow_the_content_of_a_recording_whatever_its_date(tmp_path):

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -279,7 +280,8 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
     names, read, inventory = read_class_folders(root, val_split, RecordingFiles, READERS.keys())
     for samples in read.values():
         for path in {path.suffix: path for path in map(samples.path, range(len(samples)))}.values():
-            check_readable(path)
+            with suppress(BadImageError):  # which is told when it is read
+                check_readable(path)
     train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name=RECORDING_FOLDER,

@@ -18,6 +18,7 @@ from trevsnn.data.events.hdf5 import read_hdf5
 from trevsnn.data.events.reading import AS_IT_STANDS, Reading
 from trevsnn.data.events.recording import Events
 from trevsnn.data.pictures import BadImageError
+from trevsnn.models.file_kind import stand_in
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def check_readable(path: Path) -> Format:
     """What a file is, by its first bytes, else by the end of its name.
 
     Raises:
-        BadImageError: when it cannot be opened.
-        ValueError: when there is no reader for its kind, or the package that reads it is not installed.
+        BadImageError: when it cannot be opened, or there is no reader for its kind.
+        ValueError: when the package that reads it is not installed.
     """
     try:
         if not path.is_file():
@@ -107,7 +108,7 @@ def check_readable(path: Path) -> Format:
         raise BadImageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     found, other = _recognise(start, path.suffix.lower())
     if found is None:
-        raise ValueError(
+        raise BadImageError(
             f"{str(path)!r} is {other}"
             if other
             else f"{str(path)!r} is no recording, by what it begins with; the names of "
@@ -125,6 +126,8 @@ def _recognise(start: bytes, ending: str) -> tuple[Format | None, str]:
             return kind, ""
     if start.startswith(b"% ") and ending != ".bin":
         return (None, _RAW) if _HEADER_OF_RAW.search(start) else (_DAT, "")
+    if ending != ".bin" and (kind := stand_in(start)) is not None and kind.name != "empty":
+        return None, kind.words.removeprefix("is ")
     for first, words in _FOREIGN.items():
         if start.startswith(first) and ending != ".bin":  # which may begin with any bytes
             return None, words
