@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,10 +79,11 @@ class Listing:
 
     Args:
         unit: what samples lie in, in the plural.
+        ways: by the ends of names, what files of other kinds are and how they could be used.
     """
 
-    def __init__(self, unit: str = FOLDERS) -> None:
-        self.unit = unit
+    def __init__(self, unit: str = FOLDERS, ways: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.unit, self.ways = unit, ways
         self.counts: Counter[str] = Counter()
         self.names: dict[str, list[str]] = {}
         self.extensions: Counter[str] = Counter()
@@ -121,11 +123,15 @@ class Listing:
             for why, count in _ordered(self.counts).items()
         )
 
+    def ways_out(self) -> list[str]:
+        """How files of other kinds could be used, as far as it is known."""
+        return [f"{extension} is {self.ways[extension]}" for extension in self.ways if extension in self.extensions]
+
     def inventory(self, folder: Path) -> Inventory:
         """Of the folder, at the end."""
         twice = len(set.intersection(*self.listed)) if len(self.listed) > 1 else 0
         many = f"1 {self.unit.removesuffix('s')} is" if twice == 1 else f"{twice:,} {self.unit} are"
-        remarks = [*self.remarks, *([f"{many} both to train and to test on"] if twice else [])]
+        remarks = [*self.remarks, *self.ways_out(), *([f"{many} both to train and to test on"] if twice else [])]
         return Inventory(folder=folder, left_out=self.left_out(), remarks=tuple(dict.fromkeys(remarks)))
 
 

@@ -198,7 +198,9 @@ class ClassFolders:
         Raises:
             ValueError: for a class without one, or that cannot be read.
         """
-        places = {name: _Place(os.path.join(self.folder, name), name, [], Listing()) for name in classes}
+        places = {
+            name: _Place(os.path.join(self.folder, name), name, [], Listing(ways=self.found.ways)) for name in classes
+        }
         try:
             self.walk.list(list(places.values()))
         except OSError as error:
@@ -217,6 +219,7 @@ class ClassFolders:
         return (
             f"class folder {os.fsdecode(place.path)!r} holds no file of the right kind ({self.kinds}) but {there}: add "
             "some, or move it elsewhere (a folder whose name begins with a dot is passed over)"
+            + "".join(f"; {way}" for way in place.listing.ways_out())
         )
 
 

@@ -3,7 +3,7 @@
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ _READ = {
 }
 EXTENSIONS = (*_USUAL, *sorted(_READ - {*_USUAL}))
 """Of the files that the installed Pillow reads as pictures, the usual ones first."""
+NOT_READ: Mapping[str, str] = dict.fromkeys((".heic", ".heif"), "a picture that Pillow does not read: save it as JPEG")
+"""By the ends of names: pictures of other kinds, and the way out."""
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF."""
 _HEAD = 512

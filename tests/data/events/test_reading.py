@@ -132,6 +132,24 @@ def test_an_archive_without_its_end_is_named(tmp_path):
             read_recording(tmp_path / "a.npz")
 
 
+def test_hdf5_without_its_end_or_in_use_is_told_apart(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["events"] = np.stack([T, X, Y, P], 1)
+    content = path.read_bytes()
+    for rest, what in ((content[:-100], "cut off, or still being written"), (b"no" * 600, "no HDF5 file, or damaged")):
+        path.write_bytes(rest)
+        with pytest.raises(ValueError, match=rf"a\.h5': it is {what}.*; copy it again"):
+            read_recording(path)
+
+
+def test_text_is_no_recording_whatever_its_name(tmp_path):
+    for text in (b"57 3 4 1\n60 3 4 0\n", b"t,x,y,p\r\n57,3,4,1\r\n", b"5.7e-05\t3\t4\t-1\n"):
+        (tmp_path / "a.dat").write_bytes(text)
+        with pytest.raises(ValueError, match=r"a\.dat' is text: save its columns by np\.savez"):
+            read_recording(tmp_path / "a.dat")
+
+
 def test_frames_follow_the_content_of_a_recording_whatever_its_date(tmp_path):
     path = tmp_path / "data" / "a.npz"
     path.parent.mkdir()

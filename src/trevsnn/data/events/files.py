@@ -71,6 +71,8 @@ _FOREIGN: Mapping[bytes, str] = {
     b"Rar!\x1a\x07": "a RAR archive: unpack it",
 }
 _HEADER_OF_RAW = re.compile(rb"% (evt \d|format EVT)")
+_LINES = re.compile(rb"[ \t]*[-+.\w]+[ \t]*[,; \t][-+.\w,; \t]*\r?\n")
+"""How columns of numbers in text begin, perhaps with their names."""
 _START = 2**12
 
 
@@ -131,6 +133,8 @@ def _recognise(start: bytes, ending: str) -> tuple[Format | None, str]:
     for first, words in _FOREIGN.items():
         if start.startswith(first) and ending != ".bin":  # which may begin with any bytes
             return None, words
+    if ending in READERS and ending != ".bin" and _LINES.match(start):
+        return None, _TEXT
     return READERS.get(ending), NOT_READ.get(ending, "")
 
 
