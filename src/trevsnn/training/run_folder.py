@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from trevsnn.checks import is_number
 from trevsnn.data import BadImageError, LabelledData, list_data
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
@@ -40,6 +41,11 @@ from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
 from trevsnn.training.config import TrainConfig, dump_config, load_config
 
 STATE_VERSION = 1
+_OF_EPOCHS = "epoch", "loss", "lr", "test_loss", "test_accuracy", "seconds"
+_LONGEST_NAME = 200
+"""Bytes of a sample's name, without its ending: file systems take 255."""
+_FULL = 2**16
+"""Bytes that are left on a disk that is full."""
 SAMPLES = 8
 
 _locked: set[int] = set()
@@ -178,7 +184,7 @@ class RunFolder:
         write_text(self.data, json.dumps(list_data(dataset), indent=2) + "\n")
 
     def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
-        name = class_name.replace("/", "_")
+        name = class_name.replace("/", "_").encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore")
         if isinstance(sample, Events):
             with atomic_path(self.samples / f"{name}.npz") as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **asdict(sample))
@@ -223,7 +229,8 @@ class RunFolder:
             try:
                 torch.save({"version": STATE_VERSION, **state}, temporary)
             except (RuntimeError, OSError) as error:  # PyTorch's for a full disk is a RuntimeError
-                reason = str(error).splitlines()[0]
+                full = shutil.disk_usage(path.parent).free < _FULL
+                reason = "the disk is full" if full else str(error).splitlines()[0]
                 raise OSError(f"{str(path)!r} cannot be written, the one before stays: {reason}") from error
         for old in self.saved_states()[keep:]:
             old.unlink(missing_ok=True)
@@ -271,6 +278,8 @@ class RunFolder:
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError("no JSON object")
+                if wrong := [name for name in _OF_EPOCHS if not is_number(row.get(name))]:
+                    raise ValueError(f"no number {', '.join(wrong)}")
             except ValueError as error:
                 if number == len(lines) and number > 1:
                     break  # half of it, when power was lost; the state has it whole
