@@ -109,14 +109,14 @@ def peak_memory(name: str, timesteps: int, batch: int, resolution: int, threads:
     run = build(name, timesteps, resolution)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what building needed and freed does not count
-    Path("/proc/self/clear_refs").write_text("5")  # the peak restarts from here
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak restarts from here
     with torch.inference_mode():
         run(images)
     return _status("VmHWM") - before
 
 
 def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 

@@ -121,7 +121,7 @@ def main(
                 compare(case, contestants, repeats, results)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
-    (output / "training_step.md").write_text(table(results))
+    (output / "training_step.md").write_text(table(results), encoding="utf-8")
     plot(
         results,
         f"one training step, {resolution} x {resolution}, {settings['precision']}",

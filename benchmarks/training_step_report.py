@@ -55,7 +55,7 @@ class Results:
         self.machine = machine
         self.rows: list[Row] = []
         if path.exists():
-            saved = json.loads(path.read_text())
+            saved = json.loads(path.read_text(encoding="utf-8"))
             before, now = saved["machine"] | saved["settings"], machine | settings
             for name, value in before.items():
                 if value is not None and value != now[name]:
@@ -82,7 +82,7 @@ class Results:
         """Write the file; a run that is stopped meanwhile leaves the old one."""
         result = {"settings": self.settings, "machine": self.machine, "rows": [asdict(row) for row in self.rows]}
         unfinished = self.path.with_suffix(".part")
-        unfinished.write_text(json.dumps(result, indent=2) + "\n")
+        unfinished.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         unfinished.replace(self.path)
 
     @property

@@ -1,9 +1,10 @@
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
 
-from trevsnn.files import atomic_path, read_text, write_text
+from trevsnn.files import atomic_path, in_words, read_text, write_text
 
 
 def test_old_file_stays_when_writing_fails(tmp_path):
@@ -55,3 +56,25 @@ def test_text_of_any_system(tmp_path, encoding, end):
 def test_no_content_is_refused(tmp_path, content):
     (tmp_path / "f").write_bytes(content)
     assert isinstance(read_text(tmp_path / "f"), str)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            r"No space left on device; make room, or write elsewhere, .*--output .*",
+        ),
+        (OSError(30, "Read-only", "/run/.data.json.tmp"), r"'/run/data\.json': Read-only; write elsewhere, .*"),
+        (
+            OSError(13, "Permission denied", b"/run/x"),
+            r"'/run/x': Permission denied; give this user the right to, or .*",
+        ),
+        (FileNotFoundError(2, "No such file", f".f.npz.{'0a' * 16}.tmp"), r"'f\.npz': No such file"),
+        (OSError("in our words"), "in our words"),
+        (OSError(28, "opened by number", 3), "opened by number; make room.*"),
+    ],
+    ids=range(6),
+)
+def test_errors_of_the_system_name_file_and_way_out(error, words):
+    assert re.fullmatch(words, in_words(error))

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from trevsnn.files import in_words
+
 
 @contextmanager
 def decoration(what: str, warn: Callable[[str], object]) -> Iterator[None]:
@@ -15,5 +17,7 @@ def decoration(what: str, warn: Callable[[str], object]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # drawing and logging can fail in any way
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = (
+            " ".join((in_words(error) if isinstance(error, OSError) else str(error)).split()) or type(error).__name__
+        )
         warn(f"{what} could not be written: {reason[:300]}; all else goes on")

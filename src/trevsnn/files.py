@@ -1,14 +1,27 @@
 """Files that are either the old one or the new one, never half of it, whatever happens in between."""
 
 import codecs
+import errno
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 _MANY = 2**20
+_ELSEWHERE = "write elsewhere, to another --output for example"
+_WAYS_OUT = {
+    errno.EACCES: "; give this user the right to, or choose another place",
+    errno.EDQUOT: f"; make room, or {_ELSEWHERE}",
+    errno.EMFILE: "; allow more of them: ulimit -n 4096",
+    errno.ENOSPC: f"; make room, or {_ELSEWHERE}",
+    errno.EROFS: f"; {_ELSEWHERE}",
+}
+"""By the number of a system's error."""
+_OF_TEMPORARY = re.compile(r"(.*/|)\.([^/]+?)(\.[0-9a-f]{32})?\.tmp$")
+"""Names of files while they are written."""
 
 
 @contextmanager
@@ -88,3 +101,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def in_words(error: OSError) -> str:
+    """What the system says, with the file that it is about and the way out; else the error's own words."""
+    if error.strerror is None or not str(error).startswith(f"[Errno {error.errno}]"):
+        return str(error)
+    words = f"{error.strerror}{_WAYS_OUT.get(error.errno or 0, '')}"
+    if not isinstance(error.filename, str | bytes):
+        return words
+    file = _OF_TEMPORARY.sub(r"\1\2", os.fsdecode(error.filename))
+    return f"{file!r}: {words}"

@@ -17,11 +17,11 @@ def suggest(word: object, known: Sequence[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
 
 
-def shortened(names: Sequence[str], most: int = 3) -> str:
+def shortened(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
     """The first names, and how many more there are.
 
     Example:
         >>> shortened(["a", "b", "c", "d"], 2)
         'a, b and 2 more'
     """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

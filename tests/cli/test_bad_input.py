@@ -279,8 +279,8 @@ def test_broken_checkpoints(refused, digits_run, tmp_path, content):
 def test_foreign_checkpoints(refused, tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "foreign.pth")
     refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth': not a state dict of the public")
-    torch.save([torch.zeros(3)], tmp_path / "foreign.pth")
-    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth' holds list")
+    torch.save(torch.zeros(3), tmp_path / "foreign.pth")
+    refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth' holds Tensor")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "foreign.pth")
     refused(["convert", tmp_path / "foreign.pth", "out.safetensors"], "foreign.pth': not a state dict of the public")
     torch.save({"alpha": torch.zeros(999)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)

@@ -118,6 +118,6 @@ def test_recordings_as_spikingjelly_lays_them_out(trevsnn, tmp_path):
     assert code == 0, error
     assert text.startswith(
         "data            events/folder: 6 to train on, 2 to test on (0.25 of each class, drawn with seed 0), "
-        "2 classes; left out 2: 2 of other kinds (.csv)\n"
+        "2 classes; left out 2: 2 of other kinds (.csv); .csv is text: save its columns by np.savez("
     )
     assert (tmp_path / ".frames").is_dir()

@@ -168,6 +168,9 @@ def test_refused(trevsnn, digits_run, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(digits_run, broken)
     (broken / "metrics.jsonl").write_text("{")
+    other = tmp_path / "other"
+    shutil.copytree(digits_run, other)
+    (other / "metrics.jsonl").write_text('{"epoch": 1, "loss": NaN, "test_accuracy": "high"}\n')
     lonely = tmp_path / "lonely.safetensors"
     shutil.copy(digits_run / "model.safetensors", lonely)
     page = tmp_path / "page.html"
@@ -178,6 +181,10 @@ def test_refused(trevsnn, digits_run, tmp_path):
         ((unfinished,), f"unfinished' has not finished an epoch; continue it with --resume {unfinished}"),
         ((without,), "has no metrics.jsonl"),
         ((broken,), "metrics.jsonl': line 1 cannot be read"),
+        (
+            (other,),
+            "line 1 cannot be read (no number loss, lr, test_loss, test_accuracy, seconds); remove the file and",
+        ),
         ((digits_run, "--images", 0), "images=0 must be at least 1"),
         ((digits_run, "--data", tmp_path), "'digits', which comes with scikit-learn"),
         ((digits_run, "--output", tmp_path), "is a folder; give the name of a file"),

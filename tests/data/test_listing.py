@@ -168,6 +168,19 @@ def test_a_class_without_pictures_says_what_it_holds(root):
         load_dataset("imagefolder", root)
 
 
+def test_ways_out_of_other_kinds_are_told(root):
+    (root / "train" / "cat" / "1.HEIC").touch()
+    assert describe_data(load_dataset("imagefolder", root)).endswith(
+        "left out 1: 1 of other kinds (.heic); .heic is a picture that Pillow does not read: save it as JPEG"
+    )
+    other = root / "recordings" / "lion"
+    other.mkdir(parents=True)
+    (other / "0.raw").touch()
+    message = r"lion' holds no file .* of other kinds \(\.raw\): add .*; \.raw is a RAW file of Prophesee: convert it"
+    with pytest.raises(ValueError, match=message):
+        load_dataset("events/folder", root / "recordings", sensor_size=(4, 4))
+
+
 def test_splits_in_large_letters(root):
     (root / "train").rename(root / "Train")
     (root / "val").rename(root / "VALIDATION")

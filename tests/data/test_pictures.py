@@ -100,6 +100,10 @@ def test_what_is_no_image_is_named(tmp_path):
         open_picture(tmp_path / "cut.png", 3)
     with pytest.raises(BadImageError, match="'shard: x' is not an image"):
         open_picture(b"text", 3, "shard: x")
+    (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    for source in (tmp_path / "pointer.png", (tmp_path / "pointer.png").read_bytes()):
+        with pytest.raises(BadImageError, match="it is a pointer of Git LFS, not the file itself; fetch it"):
+            open_picture(source, 3)
 
 
 PNG_TEXT = b"x" * (2**20 + 2**18)
@@ -149,8 +153,11 @@ BAD_TAGS = {
         png(chunk(b"cHRM", b"\0\1")),
         png(chunk(b"eXIf", exif(9))),
         png(chunk(b"eXIf", exif(0, BAD_TAGS["far"]))),
+        png(chunk(b"acTL", b"\0")),
+        png(chunk(b"fcTL", b"\0")),
+        png(chunk(b"tRNS", b"")),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_metadata_decides_nothing(content):
     assert np.array_equal(open_picture(content, 3), PICTURE)
@@ -204,6 +211,8 @@ def test_metadata_of_other_formats():
         ):
             segment = struct.pack(">BBH", 0xFF, marker, len(text) + 2) + text
             assert np.array_equal(open_picture(whole[:2] + segment + whole[2:], 3), expected)
+    for segment in (b"\xff\xe0\0\7JFIF\0", b"\xff\xee\0\7Adobe"):  # too short for what they begin to say
+        assert np.array_equal(open_picture(whole[:2] + segment + whole[2:], 3), expected)
 
 
 def test_the_rest_of_metadata_is_left_out():

@@ -1,5 +1,6 @@
 """Shards whose contents are not all plain samples: followed, refused by name, or counted."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -137,6 +138,44 @@ def test_compressed_shards_alone_are_refused(shard, name):
     (shard.folder / name).touch()
     with pytest.raises(ValueError, match=f"compressed shards, {name}, which cannot be read at any place: unpack them"):
         shard.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"a tar"), r"b\.tar' is packed with gzip; unpack it first"),
+        (b"version https://git-lfs.github.com/spec/v1\n", r"b\.tar' is a pointer of Git LFS"),
+        (b"", r"b\.tar' is an empty file; copy or download it again"),
+        (b"no tar" * 100, r"b\.tar' is damaged or cut off \(invalid header\); copy it again"),
+    ],
+    ids=["gzip", "lfs", "empty", "text"],
+)
+def test_what_lies_in_place_of_a_shard_is_named(shard, content, message):
+    (shard.folder / "b.tar").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        shard.load()
+
+
+def test_no_shard_is_listed_twice(shard):
+    shard.tar.close()
+    (shard.folder / "A.tar").symlink_to("a.tar")
+    (shard.folder / "b.tar").hardlink_to(shard.folder / "a.tar")
+    data = load_dataset("webdataset", shard.folder)
+    assert (len(data.test), left_out(data)) == (2, {"links to shards that are listed already": ("A.tar", "b.tar")})
+    root = shard.folder / "root"
+    for split in ("train", "val"):
+        (root / split).mkdir(parents=True)
+        (root / split / "x.tar").symlink_to(shard.folder / "a.tar")
+    assert describe_data(load_dataset("webdataset", root)).endswith("; 1 shard is both to train and to test on")
+
+
+def test_shards_that_hold_no_pictures_are_named(shard):
+    tarfile.open(shard.folder / "b.tar", "w").close()
+    assert left_out(shard.load()) == {"shards without a picture": ("b.tar",)}
+    (shard.folder / "a.tar").rename(shard.folder / "a.bak")
+    (shard.folder / "b.tar").unlink()
+    with pytest.raises(ValueError, match=r"holds no \.tar shards but 1 of other kinds \(\.bak\): give the folder"):
+        load_dataset("webdataset", shard.folder)
 
 
 def test_shards_of_any_spelling(shard):

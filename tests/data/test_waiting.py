@@ -1,5 +1,7 @@
 """Batches do not come for ever: what makes them is gone, fails or hangs, and nobody waits without end."""
 
+import errno
+import gc
 import os
 import signal
 import subprocess
@@ -77,6 +79,32 @@ def test_too_little_shared_memory(monkeypatch):
     with pytest.raises(LoadingError, match=r"too little shared memory .*--workers 0.*--shm-size"):
         load(lambda: None)
     assert len(load(lambda: None, workers=0)) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "message"),
+    [
+        (
+            "Event",
+            errno.ENOSPC,
+            r"^the processes that read images cannot be started: .* shared memory .*--workers 0.*shm-size",
+        ),
+        (
+            "Process.start",
+            errno.EMFILE,
+            r"^the processes .* too many files are open: lower --workers, .*ulimit -n 4096",
+        ),
+        ("Process.start", errno.EAGAIN, r"^the processes .* too many processes: lower --workers"),
+    ],
+)
+def test_workers_that_cannot_be_started(monkeypatch, place, code, message):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(f"torch.multiprocessing.{place}", fail)
+    with pytest.raises(LoadingError, match=message):
+        load(lambda: None)
+    gc.collect()  # nothing is said when what was begun goes
 
 
 def test_a_worker_that_hangs_is_told_and_given_up(monkeypatch):

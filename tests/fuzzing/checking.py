@@ -33,7 +33,7 @@ def limited_memory() -> Iterator[None]:
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)
-    most = int(pages.read_text().split()[0]) * resource.getpagesize() + MOST
+    most = int(pages.read_text(encoding="utf-8").split()[0]) * resource.getpagesize() + MOST
     resource.setrlimit(
         resource.RLIMIT_AS, (most if before[1] == resource.RLIM_INFINITY else min(most, before[1]), before[1])
     )
@@ -55,7 +55,7 @@ class Memory:
         if trim and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
             library.malloc_trim(0)
         try:
-            with open("/proc/self/clear_refs", "w") as file:
+            with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
                 file.write("5")  # the peak begins anew
             self.before = self._peak()
         except OSError:

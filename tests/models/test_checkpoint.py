@@ -133,14 +133,14 @@ class Restored:
         self.path = path
 
     def __setstate__(self, state):
-        open(state["path"], "w").close()
+        open(state["path"], "w", encoding="utf-8").close()
 
 
 class Fills(dict):
     """Is filled entry by entry."""
 
     def __setitem__(self, name, value):
-        open(name, "w").close()
+        open(name, "w", encoding="utf-8").close()
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

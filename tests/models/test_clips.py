@@ -246,6 +246,8 @@ def test_streaming_shows_what_is_not_finite():
 def test_streaming_state_of_another_network_is_refused():
     classify, other = StreamingClassifier(build().eval()), StreamingClassifier(build(channels=(4, 8)).eval())
     other(torch.rand(1, 2, 32, 32))
+    with pytest.raises(ValueError, match=r"the state has no membranes, rates; give a state_dict\(\)"):
+        classify.load_state_dict({"steps": 1})
     with pytest.raises(ValueError, match=r"after 1 steps and with \[4, 8, 8\] channels, is of another network"):
         classify.load_state_dict(other.state_dict())
     classify.load_state_dict(StreamingClassifier(other.model).state_dict())

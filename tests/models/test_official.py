@@ -114,7 +114,16 @@ def theirs(build):
     return {_official_name(name, model.config): value.clone() for name, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("wrap", [lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}, lambda s: s])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"model": s},
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: s,
+        lambda s: [s, {"step": 1}],
+        lambda s: (3, {"model": s}),
+    ],
+)
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_whole_checkpoints_are_accepted(theirs, wrap, prefix):
     converted = convert_official(wrap({prefix + name: value for name, value in theirs.items()}))
@@ -155,6 +164,14 @@ def test_foreign_dictionaries_are_refused(foreign):
         convert_official(foreign)
 
 
+def test_messages_stay_short(theirs):
+    numbers = {name: value.numpy() for name, value in theirs.items()}
+    with pytest.raises(ValueError, match=r"no plain tensor is (\S+ ){5}and \d+ more \(ndarray\)$"):
+        convert_official(numbers)
+    with pytest.raises(ValueError, match=r"(unknown [^;]*; ){11}unknown .* and 9\d more$"):
+        convert_official(theirs | {f"surprise.{i}": torch.zeros(1) for i in range(108)})
+
+
 @pytest.mark.parametrize("value", [3, "x", None, torch.zeros(8).to_sparse(), torch.zeros(8, device="meta")], ids=str)
 def test_entries_that_are_no_tensors_are_named(theirs, value):
     theirs["subnet0.alpha0"] = value
@@ -163,5 +180,5 @@ def test_entries_that_are_no_tensors_are_named(theirs, value):
 
 
 def test_what_is_no_dictionary_is_refused():
-    with pytest.raises(ValueError, match="not list"):
-        convert_official([1])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="not int"):
+        convert_official(1)  # type: ignore[arg-type]

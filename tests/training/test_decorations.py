@@ -60,6 +60,14 @@ def test_a_decoration_that_fails_is_one_warning(digits, tmp_path, monkeypatch, t
     assert RunFolder(tmp_path / "run").weights.is_file()
 
 
+def test_samples_of_classes_with_long_names(digits, tmp_path):
+    names = tuple(letter * 255 for letter in "abcdefgh") + ("日本" * 100, "x/y")
+    _, text = run_with_output(replace(digits, class_names=names), tmp_path / "run")
+    assert "could not be written" not in text
+    samples = sorted(file.stem for file in RunFolder(tmp_path / "run").samples.iterdir())
+    assert samples == [letter * 200 for letter in "abcdefgh"]
+
+
 def test_weights_are_no_decoration(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(run_state_module, "save_weights", fail)
     with pytest.raises(RuntimeError, match="on\npurpose"):

@@ -32,6 +32,14 @@ def test_names_of_any_kind_are_drawn(tmp_path):
     assert drawn[7] == "a name of far more lett…"
 
 
+def test_names_that_look_the_same_are_told_apart():
+    axes = Figure().subplots()
+    names = [*(f"a name of far more letters than room: {i}" for i in range(2)), "cat"]
+    draw_confusion(axes, torch.eye(3, dtype=torch.long), names)
+    drawn = [label.get_text() for label in axes.get_yticklabels()]
+    assert drawn == ["a name of far more lett… (0)", "a name of far more lett… (1)", "cat"]
+
+
 @pytest.fixture
 def _fonts(monkeypatch):
     """Two letters in the font of matplotlib, one more in another one."""

@@ -164,5 +164,5 @@ def _on_stage(subject: Subject, device: torch.device) -> Iterator[None]:
 
 
 def _first_number(path: str, name: str) -> int:
-    lines = Path(path).read_text().splitlines()
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from cyclopts import CycloptsError, Parameter
+from PIL import Image
 
 from trevsnn import __version__
 from trevsnn.cli.ablate import ablate, base_settings_from_file
@@ -28,6 +29,7 @@ from trevsnn.cli.settings import settings_from_file
 from trevsnn.cli.show import show
 from trevsnn.cli.train import train_run
 from trevsnn.data.loading import LoadingWarning
+from trevsnn.files import in_words
 from trevsnn.training import NonFiniteError, StoppedError
 from trevsnn.training.processes import LostPeerError, PeerError
 
@@ -100,9 +102,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     warnings.formatwarning = _in_a_line
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is too large is refused
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    except (CycloptsError, NonFiniteError, ValueError, OSError) as error:
+    except OSError as error:
+        return _failed(in_words(error))
+    except (CycloptsError, NonFiniteError, ValueError) as error:
         return _failed(str(error))
     except torch.OutOfMemoryError as error:
         return _failed(f"out of memory: lower --batch-size, or choose --memory reversible ({error})")

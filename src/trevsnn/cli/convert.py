@@ -32,7 +32,7 @@ def convert(source: Path, destination: Path, /) -> None:
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"destination {str(destination)!r} is the source itself; give another name")
     checkpoint = read_checkpoint(source)
-    if not isinstance(checkpoint, dict | Foreign):
+    if not isinstance(checkpoint, dict | Foreign | list | tuple):
         raise ValueError(f"checkpoint {str(source)!r} holds {type(checkpoint).__name__}, not a dictionary of tensors")
     found = find_weights(checkpoint, FIRST_WEIGHT)
     try:

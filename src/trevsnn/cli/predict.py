@@ -11,14 +11,13 @@ from timm.data import ImageNetInfo
 
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.cli.weights import load_trained
-from trevsnn.data import BadImageError, FramePreprocessing, check_files, open_picture
+from trevsnn.data import BadImageError, FramePreprocessing, check_files, open_picture, pictures
+from trevsnn.data.events import files as recordings
 from trevsnn.data.events.datasets import read_as
-from trevsnn.data.events.files import READERS
 from trevsnn.data.inventory import Listing
 from trevsnn.data.inventory import in_words as left_out_in_words
 from trevsnn.data.listing import list_folder
 from trevsnn.data.loading import TEST_BATCH
-from trevsnn.data.pictures import EXTENSIONS
 from trevsnn.models.config import check_count
 from trevsnn.suggest import shortened
 from trevsnn.training import choose_device, predict
@@ -61,10 +60,13 @@ def predict_images(
     clips = isinstance(preprocessing, FramePreprocessing)
     if clips and invert:
         raise ValueError("invert=True is for images; leave --invert out for recordings")
-    things, listing = "recordings" if clips else "images", Listing()
-    files = _find(images, READERS.keys() if clips else EXTENSIONS, listing)
+    things, listing = (
+        "recordings" if clips else "images",
+        Listing(ways=recordings.NOT_READ if clips else pictures.NOT_READ),
+    )
+    files = _find(images, recordings.READERS.keys() if clips else pictures.EXTENSIONS, listing)
     left_out = listing.left_out()
-    about = "; ".join(filter(None, [f"{len(files):,} {things}", left_out_in_words(left_out)]))
+    about = "; ".join(filter(None, [f"{len(files):,} {things}", left_out_in_words(left_out), *listing.ways_out()]))
     if not files:
         raise ValueError(f"{str(images[0])!r} holds no {things}: {about}")
     if files != [*images]:

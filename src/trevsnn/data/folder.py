@@ -1,10 +1,11 @@
 """Files sorted in class folders, as ImageNet is laid out."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from trevsnn.data.dataset import LabelledData, Samples
 from trevsnn.data.inventory import Inventory, Listing
 from trevsnn.data.listing import ClassFolders, leave_out_beside
 from trevsnn.data.names import as_seen, differ_in_case_only
-from trevsnn.data.pictures import EXTENSIONS, open_picture
+from trevsnn.data.pictures import EXTENSIONS, NOT_READ, open_picture
 from trevsnn.data.splitting import check_same_classes, find_splits, train_and_test
 
 
@@ -53,7 +54,7 @@ def image_folder(root: Path, val_split: float | None = None) -> LabelledData:
     for folder in find_splits(root, val_split).values():
         if any(folder.glob("*.tar")):
             raise ValueError(f"data {str(folder)!r} holds tar files: use `webdataset` in place of `imagefolder`")
-    names, read, inventory = read_class_folders(root, val_split, PictureFiles, EXTENSIONS)
+    names, read, inventory = read_class_folders(root, val_split, PictureFiles, EXTENSIONS, NOT_READ)
     train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name="imagefolder",
@@ -67,7 +68,11 @@ def image_folder(root: Path, val_split: float | None = None) -> LabelledData:
 
 
 def read_class_folders(
-    root: Path, val_split: float | None, kind: type[FileSamples], extensions: Collection[str]
+    root: Path,
+    val_split: float | None,
+    kind: type[FileSamples],
+    extensions: Collection[str],
+    ways: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[str, ...], dict[str, FileSamples], Inventory]:
     """Names of the classes, the samples of each split of a data set laid out as for `image_folder`, and the rest.
 
@@ -75,8 +80,9 @@ def read_class_folders(
         root, val_split: as there.
         kind: of the samples.
         extensions: how the names of their files end.
+        ways: as for `Listing`.
     """
-    found, names, read = Listing(), {}, {}
+    found, names, read = Listing(ways=ways), {}, {}
     splits = find_splits(root, val_split)
     if root not in splits.values():
         leave_out_beside(root, [folder.name for folder in splits.values()], found)

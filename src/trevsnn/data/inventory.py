@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +22,17 @@ OTHER_KIND, HIDDEN, SYSTEM = "of other kinds", "hidden", "of the system"
 OUTSIDE, BESIDE = "outside class folders", "beside the splits"
 DEAD_LINK, LINK_LOOP, LISTED = "dead links", "link loops", "links to folders that are listed already"
 FOLDERS, NO_FILE, UNREADABLE = "folders", "neither files nor folders", "folders that cannot be read"
+COMPRESSED, SAME_SHARD = "compressed copies of shards", "links to shards that are listed already"
+WITHOUT_PICTURE = "shards without a picture"
 _OF_ONE = {
+    COMPRESSED: "compressed copy of a shard",
     DEAD_LINK: "dead link",
     FOLDERS: "folder",
     LINK_LOOP: "link loop",
     LISTED: "link to a folder that is listed already",
+    SAME_SHARD: "link to a shard that is listed already",
     NO_FILE: "neither file nor folder",
+    WITHOUT_PICTURE: "shard without a picture",
     UNREADABLE: "folder that cannot be read",
 }
 _BY_EXTENSION = {OTHER_KIND}
@@ -69,15 +75,21 @@ class Inventory:
 
 
 class Listing:
-    """Takes note, while folders are listed, of what is left out."""
+    """Takes note, while folders are listed, of what is left out.
 
-    def __init__(self) -> None:
+    Args:
+        unit: what samples lie in, in the plural.
+        ways: by the ends of names, what files of other kinds are and how they could be used.
+    """
+
+    def __init__(self, unit: str = FOLDERS, ways: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.unit, self.ways = unit, ways
         self.counts: Counter[str] = Counter()
         self.names: dict[str, list[str]] = {}
         self.extensions: Counter[str] = Counter()
         self.remarks: list[str] = []
         self.listed: list[set[tuple[int, int]]] = []
-        """The folders of each split, by what identifies them on the disk."""
+        """What samples lie in, of each split, by what identifies them on the disk."""
 
     def leave_out(self, why: str, name: bytes) -> None:
         """A file or folder, by its path below the data's folder."""
@@ -111,10 +123,15 @@ class Listing:
             for why, count in _ordered(self.counts).items()
         )
 
+    def ways_out(self) -> list[str]:
+        """How files of other kinds could be used, as far as it is known."""
+        return [f"{extension} is {self.ways[extension]}" for extension in self.ways if extension in self.extensions]
+
     def inventory(self, folder: Path) -> Inventory:
         """Of the folder, at the end."""
         twice = len(set.intersection(*self.listed)) if len(self.listed) > 1 else 0
-        remarks = [*self.remarks, *([f"{twice:,} folders are both to train and to test on"] if twice else [])]
+        many = f"1 {self.unit.removesuffix('s')} is" if twice == 1 else f"{twice:,} {self.unit} are"
+        remarks = [*self.remarks, *self.ways_out(), *([f"{many} both to train and to test on"] if twice else [])]
         return Inventory(folder=folder, left_out=self.left_out(), remarks=tuple(dict.fromkeys(remarks)))
 
 

@@ -89,7 +89,7 @@ class _Walk:
 
     def __init__(self, folder: Path, extensions: Collection[str], prefix: bytes = b""):
         self.extensions, self.prefix = frozenset(map(os.fsencode, extensions)), prefix
-        self.above = {_identity(os.fsencode(place)) for place in folder.absolute().parents}
+        self.above = {identity_of(os.fsencode(place)) for place in folder.absolute().parents}
         self.listed: set[tuple[int, int]] = set()
         self._folders: deque[_Place] = deque()
         self._links: deque[_Place] = deque()
@@ -108,7 +108,7 @@ class _Walk:
             place.into.sort()
 
     def _list(self, place: _Place, needed: bool) -> None:
-        identity = _identity(place.path)
+        identity = identity_of(place.path)
         if identity in self.listed or identity in self.above:
             why = LINK_LOOP if _leads_back(place.path) else LISTED
             place.listing.leave_out(why, self.prefix + place.name + b"/")
@@ -168,7 +168,7 @@ class ClassFolders:
         self.folder, self.found = os.fsencode(folder), found
         self.kinds = shortened(list(extensions))
         self.walk = walk = _Walk(folder, extensions, os.fsencode(f"{name}/") if name else b"")
-        walk.above.add(_identity(self.folder))
+        walk.above.add(identity_of(self.folder))
         classes: dict[tuple[int, int], bytes] = {}
         for entry in entries_of(self.folder):
             kind = passed_over(entry.name) or kind_of(entry)
@@ -180,7 +180,7 @@ class ClassFolders:
             if kind != FOLDER:
                 walk.leave_out(OUTSIDE if kind == FILE else kind, entry, entry.name, found)
                 continue
-            identity = _identity(entry.path)
+            identity = identity_of(entry.path)
             if identity in walk.above:
                 walk.leave_out(LINK_LOOP, entry, entry.name, found)
             elif identity in classes:
@@ -198,7 +198,9 @@ class ClassFolders:
         Raises:
             ValueError: for a class without one, or that cannot be read.
         """
-        places = {name: _Place(os.path.join(self.folder, name), name, [], Listing()) for name in classes}
+        places = {
+            name: _Place(os.path.join(self.folder, name), name, [], Listing(ways=self.found.ways)) for name in classes
+        }
         try:
             self.walk.list(list(places.values()))
         except OSError as error:
@@ -217,6 +219,7 @@ class ClassFolders:
         return (
             f"class folder {os.fsdecode(place.path)!r} holds no file of the right kind ({self.kinds}) but {there}: add "
             "some, or move it elsewhere (a folder whose name begins with a dot is passed over)"
+            + "".join(f"; {way}" for way in place.listing.ways_out())
         )
 
 
@@ -237,8 +240,9 @@ def _slash(entry: os.DirEntry[bytes]) -> bytes:
     return b"/" if entry.is_dir(follow_symlinks=False) else b""
 
 
-def _identity(folder: bytes) -> tuple[int, int]:
-    found = os.stat(folder)
+def identity_of(path: bytes) -> tuple[int, int]:
+    """What is the same for a file or folder and links to it."""
+    found = os.stat(path)
     return found.st_dev, found.st_ino
 
 

@@ -2,9 +2,11 @@
 
 import atexit
 import ctypes
+import errno
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data._utils import signal_handling
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import Samples
@@ -36,6 +39,10 @@ _TOGETHER = 16  # recordings that a process converts at a time
 _LOOK, _REMIND, _GIVE_UP = 5, 60, 1800
 """Seconds of waiting for a batch after which to look after the workers, to say that it takes long, and to end."""
 _PR_SET_PDEATHSIG = 1
+_SHARED_MEMORY = (
+    "there is too little shared memory (/dev/shm) for the batches: use --workers 0, or give it more, with Docker by "
+    "--shm-size=8g ({})"
+)
 MOST_BAD = 100
 """Unreadable images in a batch that are too many to go on: more likely, the disk is gone."""
 
@@ -307,19 +314,47 @@ class _TestBatches(Dataset):
 
 
 def _loader(source: Dataset, keys: Iterable, workers: int, pinned: bool) -> Iterator[Any]:
-    """What source gives for each key, made by workers from now on."""
-    loader = DataLoader(
-        source,
-        batch_size=None,  # a key stands for a whole batch
-        sampler=keys,
-        collate_fn=_in_shared_memory,
-        num_workers=workers,
-        worker_init_fn=_start_worker,
-        pin_memory=pinned,
-        timeout=_LOOK if workers else 0,
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-    return _watched(iter(loader))
+    """What source gives for each key, made by workers from now on.
+
+    Raises:
+        LoadingError: when they cannot be started.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # more workers than cores are no fault
+            loader = DataLoader(
+                source,
+                batch_size=None,  # a key stands for a whole batch
+                sampler=keys,
+                collate_fn=_in_shared_memory,
+                num_workers=workers,
+                worker_init_fn=_start_worker,
+                pin_memory=pinned,
+                timeout=_LOOK if workers else 0,
+                generator=torch.Generator(),  # else it draws from the global one
+            )
+            return _watched(iter(loader))
+    except OSError as error:
+        _abandon(error)
+        raise LoadingError(f"the processes that read images cannot be started: {_way_out(error)}") from error
+
+
+def _abandon(error: OSError) -> None:
+    """End the workers that were started before an error, and what PyTorch would do with the others later."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        begun = frame.f_locals.get("self")
+        if isinstance(begun, _MultiProcessingDataLoaderIter):
+            for worker in getattr(begun, "_workers", ()):
+                worker.kill()
+            begun._shutdown = True
+
+
+def _way_out(error: OSError) -> str:
+    """Of what a machine has too little of."""
+    if error.errno == errno.EMFILE:
+        return f"too many files are open: lower --workers, or allow more: ulimit -n 4096 ({error})"
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return f"there is too little memory, or there are too many processes: lower --workers ({error})"
+    return _SHARED_MEMORY.format(error)
 
 
 def _watched(batches: Iterator[Any]) -> Iterator[Any]:
@@ -390,6 +425,8 @@ def _of_worker(error: Exception) -> Exception:
             "a process that reads images was ended, by lack of memory most likely: lower --workers "
             f"({text.splitlines()[0]})"
         )
+    if "Too many open files" in text:
+        return LoadingError(_way_out(OSError(errno.EMFILE, text.splitlines()[0])))
     if not text.startswith("Caught ") or "in DataLoader worker process" not in text:
         return error
     if isinstance(error, OSError):
@@ -422,10 +459,7 @@ def _in_shared_memory(batch: Any) -> Any:
             if isinstance(part, Tensor):
                 part.share_memory_()
     except RuntimeError as error:
-        return _Failure(
-            "there is too little shared memory (/dev/shm) for the batches: use --workers 0, or give it more, with "
-            f"Docker by --shm-size=8g ({str(error).splitlines()[0]})"
-        )
+        return _Failure(_SHARED_MEMORY.format(str(error).splitlines()[0]))
     return batch
 
 

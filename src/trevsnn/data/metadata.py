@@ -17,8 +17,11 @@ _TURNS: dict[int | None, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-_PNG_KEPT = {b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
-_JPEG_ORIENTATION_AND_COLOUR = {0xE0, 0xE1, 0xEE}
+_PNG_KEPT = {b"tRNS": 1, b"eXIf": 0}
+"""Chunks that are not critical, and their shortest; without those of an animation, its first frame is left."""
+_JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
+_JPEG_KEPT = {_JFIF: 16, _EXIF: 0, _ADOBE: 14}
+"""Segments that say something of orientation and colour, and their shortest (bytes)."""
 _TIFF_KEPT = {
     *range(254, 260), 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 338, 339, 347,
     512, 513, 514, 529, 530, 531, 532,
@@ -60,7 +63,7 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
         chunk = content[place : place + 12 + size]
         needed = kind[:1].isupper()
         whole = len(chunk) == 12 + size and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
-        if needed or (kind in _PNG_KEPT and whole):
+        if needed or (whole and size >= _PNG_KEPT.get(kind, size + 1)):
             yield chunk
         place += 12 + size
 
@@ -77,9 +80,9 @@ def _jpeg_segments(content: bytes) -> Iterator[bytes]:
             break
         end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
         told = 0xE0 <= marker <= 0xEF or marker == 0xFE
-        if not told or marker in _JPEG_ORIENTATION_AND_COLOUR:
-            segment = content[place:end]
-            if marker != 0xE1:
+        segment = content[place:end]
+        if not told or len(segment) >= _JPEG_KEPT.get(marker, len(segment) + 1):
+            if marker != _EXIF:
                 yield segment
             elif (orientation := _orientation(segment[10:])) is not None:
                 yield _exif_segment(orientation)

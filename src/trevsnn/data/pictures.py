@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from trevsnn.data.metadata import turn_of, without_metadata
+from trevsnn.models.file_kind import stand_in
 
 BLACK, WHITE = 0, 255
 _NO_PICTURES = {"BUFR", "EPS", "GBR", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "MPEG", "SPIDER", "WMF"}
@@ -30,8 +31,11 @@ _READ = {
 }
 EXTENSIONS = (*_USUAL, *sorted(_READ - {*_USUAL}))
 """Of the files that the installed Pillow reads as pictures, the usual ones first."""
+NOT_READ: Mapping[str, str] = dict.fromkeys((".heic", ".heif"), "a picture that Pillow does not read: save it as JPEG")
+"""By the ends of names: pictures of other kinds, and the way out."""
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF."""
+_HEAD = 512
 _DARK = 2**24
 """On a scale of 32 bits, all below is black."""
 
@@ -108,8 +112,15 @@ def _reason(error: Exception, source: str | Path | bytes) -> str:
         return "there is too little memory for it"
     if not isinstance(error, UnidentifiedImageError):
         return str(error)
-    empty = not source if isinstance(source, bytes) else not Path(source).stat().st_size
-    return "it is empty" if empty else "it is of no kind that Pillow reads"
+    if isinstance(source, bytes):
+        head = source[:_HEAD]
+    else:
+        with Path(source).open("rb") as file:
+            head = file.read(_HEAD)
+    if not head:
+        return "it is empty"
+    kind = stand_in(head)
+    return "it is of no kind that Pillow reads" if kind is None else f"it {kind}"
 
 
 def check_files(paths: Sequence[Path]) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from trevsnn.data.dataset import LabelledData, Samples
-from trevsnn.data.inventory import DEAD_LINK, FOLDERS, LINK_LOOP, OTHER_KIND, Listing
-from trevsnn.data.listing import FILE, FOLDER, OWN, entries_of, kind_of, leave_out_beside, passed_over
+from trevsnn.data.inventory import COMPRESSED, DEAD_LINK, FOLDERS, LINK_LOOP, OTHER_KIND, SAME_SHARD, Listing
+from trevsnn.data.listing import FILE, FOLDER, OWN, entries_of, identity_of, kind_of, leave_out_beside, passed_over
 from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
 from trevsnn.data.splitting import TEST, TRAIN, check_same_classes, find_splits, train_and_test
@@ -28,7 +28,6 @@ from trevsnn.suggest import shortened
 CLASS_NAMES = "classnames.txt"
 _MOST_CLASSES = 10**5
 """That have a number, unless there are as many images: each has a name, and its share of the classifier."""
-COMPRESSED = "compressed copies of shards"
 _COMPRESSED = re.compile(r"(.+?)(?:\.tar\.\w+|\.t(?:gz|xz|bz2|zst))", re.IGNORECASE)
 
 
@@ -70,7 +69,7 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
     Raises:
         ValueError: when the folder does not exist or is not laid out so, or an image has no class.
     """
-    found = Listing()
+    found = Listing("shards")
     splits = find_splits(root, val_split)
     if root not in splits.values():
         leave_out_beside(root, [CLASS_NAMES, *(folder.name for folder in splits.values())], found)
@@ -164,11 +163,16 @@ def _shards(folder: Path, below: str, found: Listing) -> list[Path]:
     Raises:
         ValueError: when there is none, one is a dead link, or some are compressed and not there as .tar files too.
     """
-    shards, compressed = [], []
-    for entry in entries_of(os.fsencode(folder)):
+    shards: dict[tuple[int, int], Path] = {}
+    compressed, links = [], []
+    others = Listing()
+    for entry in sorted(entries_of(os.fsencode(folder)), key=lambda entry: (entry.is_symlink(), entry.name)):
         name, kind = os.fsdecode(entry.name), passed_over(entry.name) or kind_of(entry)
         if kind == FILE and name.lower().endswith(".tar"):
-            shards.append(folder / name)
+            identity = identity_of(os.fsencode(folder / name))
+            if identity in shards:
+                links.append(folder / name)
+            shards.setdefault(identity, folder / name)
         elif name.lower().endswith(".tar") and kind in (DEAD_LINK, LINK_LOOP):
             raise ValueError(f"shard {str(folder / name)!r} is a dead link: bring back what it leads to, or remove it")
         elif kind == FILE and (match := _COMPRESSED.fullmatch(name)):
@@ -176,8 +180,8 @@ def _shards(folder: Path, below: str, found: Listing) -> list[Path]:
         elif name not in (CLASS_NAMES, *TRAIN, *TEST) and entry.name != OWN:
             slash = b"/" if kind == FOLDER else b""
             why = {FILE: OTHER_KIND, FOLDER: FOLDERS}.get(kind, kind)
-            found.leave_out(why, os.fsencode(below) + entry.name + slash)
-    known = {shard.stem for shard in shards}
+            others.leave_out(why, os.fsencode(below) + entry.name + slash)
+    known = {shard.stem for shard in shards.values()}
     if alone := sorted(name for name, stem in compressed if stem not in known):
         raise ValueError(
             f"data {str(folder)!r} holds compressed shards, {shortened(alone)}, which cannot be read at any place: "
@@ -186,5 +190,10 @@ def _shards(folder: Path, below: str, found: Listing) -> list[Path]:
     for name, _ in compressed:
         found.leave_out(COMPRESSED, os.fsencode(below + name))
     if not shards:
-        raise ValueError(f"data {str(folder)!r} holds no .tar shards")
-    return sorted(shards)
+        there = ", ".join(map(str, others.left_out())) or "nothing"
+        raise ValueError(f"data {str(folder)!r} holds no .tar shards but {there}: give the folder that they lie in")
+    for shard in links:
+        found.leave_out(SAME_SHARD, os.fsencode(below + shard.name))
+    found.add(others)
+    found.listed.append(set(shards))
+    return sorted(shards.values())

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from trevsnn.data.inventory import DEAD_LINK, NO_FILE, OTHER_KIND, Listing
+from trevsnn.data.inventory import DEAD_LINK, NO_FILE, OTHER_KIND, WITHOUT_PICTURE, Listing
 from trevsnn.data.listing import passed_over
 from trevsnn.data.names import as_seen
 from trevsnn.data.pictures import EXTENSIONS
 from trevsnn.files import ClippedReader, decode_text
+from trevsnn.models.file_kind import describe_file
 from trevsnn.suggest import shortened
 
 LeaveOut = Callable[[str, str], None]
@@ -27,6 +28,8 @@ _LABELS = (".cls", ".json")
 _PICTURES = frozenset(EXTENSIONS)
 _LONGEST, _MOST_DIGITS = 2**20, 18
 """Bytes of a file that holds a class, and digits of its number."""
+_NO_TAR = {"empty", "html", "lfs", "packed", "xml"}
+"""What lies in place of archives now and then."""
 _END = 512
 """Bytes of a block; two of zeros are the end of an archive."""
 
@@ -98,10 +101,17 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
                 places[member.name] = member
                 _add(samples, tar, info, member, leave_out)
             _check_end(shard, tar.offset, place, found)
+    except tarfile.ReadError as error:
+        kind = describe_file(shard)
+        what = f"{kind}" if kind.name in _NO_TAR else f"is damaged or cut off ({error}); copy it again"
+        raise ValueError(f"shard {str(shard)!r} {what}") from error
     except (tarfile.TarError, OSError, ValueError, LookupError) as error:
         raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
     _check_keys(shard, samples)
-    return list(_pictures(shard, samples, places, leave_out))
+    pictures = list(_pictures(shard, samples, places, leave_out))
+    if not pictures:
+        found.leave_out(WITHOUT_PICTURE, place.encode(errors="surrogateescape"))
+    return pictures
 
 
 def _member(info: tarfile.TarInfo) -> _Member:
@@ -218,7 +228,9 @@ def _pictures(
         if isinstance(label, ValueError):
             raise ValueError(f"shard {str(shard)!r}: {label}") from label
         if label is None:
-            raise ValueError(f"shard {str(shard)!r} has no class for {member.name!r}: {key}.cls is missing")
+            raise ValueError(
+                f"shard {str(shard)!r} has no class for {member.name!r}: {key}.cls is missing, or a label in {key}.json"
+            )
         content, steps = member, 0
         while content is not None and content.target is not None and steps < len(places):
             content, steps = places.get(content.target), steps + 1

@@ -279,8 +279,8 @@ class FoundWeights:
 def find_weights(checkpoint: Any, known: str) -> FoundWeights:
     """The weights of a network in a checkpoint, an average of theirs (ema) where it has one.
 
-    They may stand in dictionaries, in objects, or in a module that was saved whole. What wrappers put before or into
-    names, `module.` and `_orig_mod.` for example, is taken off.
+    They may stand in dictionaries, in lists, in objects, or in a module that was saved whole. What wrappers put before
+    or into names, `module.` and `_orig_mod.` for example, is taken off.
 
     Args:
         checkpoint: of `read_checkpoint`.
@@ -304,14 +304,21 @@ def find_weights(checkpoint: Any, known: str) -> FoundWeights:
     return FoundWeights(tensors=tensors, place=f"{place}.{prefix}".strip("."), left=left)
 
 
+_HOLD = Mapping | Foreign | list | tuple
+"""What weights may stand in."""
+
+
 def _unwrapped(name: Any) -> str:
     return ".".join(part for part in str(name).split(".") if part not in _WRAPPERS)
 
 
 def _entries(value: Any) -> Mapping[Any, Any] | None:
-    """What a dictionary, or an object in its place, holds under names; of a module all its parameters and buffers."""
+    """What a dictionary, a list or an object in their place holds under names or numbers; of a module all its
+    parameters and buffers."""
     if isinstance(value, Mapping):
         return value
+    if isinstance(value, list | tuple):
+        return {str(number): part for number, part in enumerate(value) if isinstance(part, _HOLD)}
     if not isinstance(value, Foreign):
         return None
     if isinstance(value.state, Mapping) and "_parameters" in value.state:
@@ -342,6 +349,6 @@ def _mappings(value: Any, place: str, depth: int, seen: set[int]) -> Iterator[tu
         return
     seen.add(id(value))
     for name in sorted(entries, key=lambda name: _CUSTOMARY.index(name) if name in _CUSTOMARY else len(_CUSTOMARY)):
-        if isinstance(entries[name], Mapping | Foreign):
+        if isinstance(entries[name], _HOLD):
             yield from _mappings(entries[name], f"{place}.{name}".strip("."), depth - 1, seen)
     yield place, entries

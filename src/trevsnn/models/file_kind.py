@@ -48,15 +48,8 @@ def describe_file(path: Path) -> FileKind:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not head:
-        return FileKind("empty", "is an empty file; copy or download it again")
-    if head.startswith(b"version https://git-lfs"):
-        return FileKind("lfs", "is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull")
-    if text.startswith((b"<!doctype html", b"<html", b"<head")):
-        return FileKind("html", "is an HTML page, not what its link should have led to; download the file itself")
-    if text.startswith(b"<?xml"):
-        return FileKind("xml", "is an XML text, an error message of the server perhaps; download the file again")
+    if (kind := stand_in(head)) is not None:
+        return kind
     if (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))) and (kind := _text_kind(path)):
         return kind
     if _is_safetensors(head, path):
@@ -82,6 +75,20 @@ def describe_file(path: Path) -> FileKind:
             "onnx", "is an ONNX graph, from which no training or folding starts; give the run that it was exported from"
         )
     return FileKind("unknown", "is cut off or no safetensors file")
+
+
+def stand_in(head: bytes) -> FileKind | None:
+    """What lies in place of a file that did not come, by its beginning; None where nothing says so."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        return FileKind("empty", "is an empty file; copy or download it again")
+    if head.startswith(b"version https://git-lfs"):
+        return FileKind("lfs", "is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull")
+    if text.startswith((b"<!doctype html", b"<html", b"<head")):
+        return FileKind("html", "is an HTML page, not what its link should have led to; download the file itself")
+    if text.startswith(b"<?xml"):
+        return FileKind("xml", "is an XML text, an error message of the server perhaps; download the file again")
+    return None
 
 
 def _text_kind(path: Path) -> FileKind | None:

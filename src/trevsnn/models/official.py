@@ -15,6 +15,7 @@ from torch import Tensor
 from trevsnn.models.checkpoint import Foreign, find_weights
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.network import TRevSNN
+from trevsnn.suggest import shortened
 
 SMALLEST_DECAY = 1e-3
 FIRST_WEIGHT = "stem.down1.0.weight"
@@ -68,7 +69,8 @@ def convert_official(checkpoint: Any) -> dict[str, Tensor]:
             converted[name] = value.reshape(like.shape).clone()
     problems += _unequal_shares(theirs)
     if problems:
-        raise ValueError("not a state dict of the public T-RevSNN code: " + "; ".join(sorted(problems)))
+        found = shortened(sorted(problems), 12, "; ")
+        raise ValueError(f"not a state dict of the public T-RevSNN code: {found}")
     for name, value in converted.items():
         if name.startswith("grid.decays."):
             converted[name] = value.sign() * value.abs().clamp(min=SMALLEST_DECAY)
@@ -113,12 +115,15 @@ def infer_official_config(checkpoint: Any) -> NetworkConfig:
 
 
 def _state_dict(checkpoint: Any) -> dict[str, Tensor]:
-    if not isinstance(checkpoint, Mapping | Foreign):
+    if not isinstance(checkpoint, Mapping | Foreign | list | tuple):
         raise ValueError(f"a state dict is a mapping from names to tensors, not {type(checkpoint).__name__}")
     theirs = find_weights(checkpoint, FIRST_WEIGHT).tensors
     others = [name for name, value in theirs.items() if not isinstance(value, Tensor) or not _is_plain(value)]
     if others:
-        raise ValueError(f"not a state dict of the public T-RevSNN code: no plain tensor is {', '.join(others)}")
+        raise ValueError(
+            f"not a state dict of the public T-RevSNN code: no plain tensor is {shortened(others, 5)} "
+            f"({_kind(theirs[others[0]])})"
+        )
     return theirs
 
 
@@ -127,6 +132,15 @@ def _is_plain(tensor: Tensor) -> bool:
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex():
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _kind(value: Any) -> str:
+    """What stands in place of a plain tensor, in words."""
+    if isinstance(value, Foreign):
+        return value.name
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return "without its values, on the meta device" if value.is_meta else f"{value.dtype}, {value.layout}"
 
 
 def _official_name(name: str, config: NetworkConfig) -> str:

@@ -113,8 +113,10 @@ class StreamingClassifier:
         """Go on from a `state_dict()`, on the device that the network is on.
 
         Raises:
-            ValueError: when it is of another network.
+            ValueError: when it is none, or of another network.
         """
+        if missing := {"steps", "membranes", "rates"} - state.keys():
+            raise ValueError(f"the state has no {', '.join(sorted(missing))}; give a state_dict() of a classifier")
         config, device, steps = self.model.config, next(self.model.parameters()).device, state["steps"]
         kept = [*state["membranes"], state["rates"]] if steps else []
         channels, expected = [h.shape[1] for h in kept], [*config.channels, config.channels[-1]] if steps else []

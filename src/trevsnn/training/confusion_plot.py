@@ -9,7 +9,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from trevsnn.files import atomic_path
-from trevsnn.training.lettering import drawable, letter_with_fonts, shortened
+from trevsnn.training.lettering import drawable, letter_with_fonts, shortened, told_apart
 
 MOST_NAMED, _MOST_COUNTED = 60, 25
 """Classes whose names, and whose counts, still find room."""
@@ -41,7 +41,7 @@ def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str], as_te
     """
     number = len(class_names)
     named = number <= MOST_NAMED
-    labels = [(shortened if as_text else drawable)(name) for name in class_names] if named else []
+    labels = told_apart([(shortened if as_text else drawable)(name) for name in class_names]) if named else []
     ConfusionMatrixDisplay(counts.numpy(), display_labels=labels or None).plot(
         ax=axes,
         cmap="Blues",

@@ -1,6 +1,7 @@
 """Class names in pictures: in letters that a font has, of a length that finds room."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from matplotlib import font_manager
@@ -23,6 +24,17 @@ def shortened(name: str) -> str:
 def drawable(name: str) -> str:
     """As `shortened`, with a replacement for letters that no font of this machine has."""
     return "".join(letter if _font_of(letter) else _NO_LETTER for letter in shortened(name))
+
+
+def told_apart(labels: Sequence[str]) -> list[str]:
+    """Labels of classes in order, those that look the same with the number of the class.
+
+    Example:
+        >>> told_apart(["a", "?", "?"])
+        ['a', '? (1)', '? (2)']
+    """
+    times = Counter(labels)
+    return [f"{label} ({number})" if times[label] > 1 else label for number, label in enumerate(labels)]
 
 
 def letter_with_fonts(texts: Iterable[Text], names: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch, LoadingError
 from trevsnn.decoration import decoration
+from trevsnn.files import in_words
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.conversion import make_frames, with_frames
 from trevsnn.training.evaluation import evaluate
@@ -239,4 +240,4 @@ def _save_or_warn(save: Callable[[], None], reporter: ProgressReporter, first: b
     except OSError as error:
         if needed:
             raise
-        reporter.warn(f"{error}; training goes on, and will try again")
+        reporter.warn(f"{in_words(error)}; training goes on, and will try again")

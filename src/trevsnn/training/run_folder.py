@@ -43,6 +43,10 @@ from trevsnn.training.config import TrainConfig, dump_config, load_config
 STATE_VERSION = 1
 _SHOWN = ("epoch", "loss", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
 """Of an epoch, by reports."""
+_LONGEST_NAME = 200
+"""Bytes of a sample's name, without its ending: file systems take 255."""
+_FULL = 2**16
+"""Bytes that are left on a disk that is full."""
 SAMPLES = 8
 
 _locked: set[int] = set()
@@ -181,7 +185,7 @@ class RunFolder:
         write_text(self.data, json.dumps(list_data(dataset), indent=2) + "\n")
 
     def _write_sample(self, class_name: str, sample: Image.Image | Events) -> None:
-        name = class_name.replace("/", "_")
+        name = class_name.replace("/", "_").encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore")
         if isinstance(sample, Events):
             with atomic_path(self.samples / f"{name}.npz") as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **asdict(sample))
@@ -230,7 +234,8 @@ class RunFolder:
             try:
                 torch.save({"version": STATE_VERSION, **state}, temporary)
             except (RuntimeError, OSError) as error:  # PyTorch's for a full disk is a RuntimeError
-                reason = str(error).splitlines()[0]
+                full = shutil.disk_usage(path.parent).free < _FULL
+                reason = "the disk is full" if full else str(error).splitlines()[0]
                 raise OSError(f"{str(path)!r} cannot be written, the one before stays: {reason}") from error
         for old in self.saved_states()[keep:]:
             old.unlink(missing_ok=True)

@@ -197,3 +197,15 @@ def test_folder_of_recordings(tmp_path):
         load_dataset("events/folder", tmp_path)
     with pytest.raises(ValueError, match=r"sensor_size=\(3, 4\) is for recordings in a folder"):
         load_dataset("events/nmnist", tmp_path, sensor_size=(3, 4))
+
+
+def test_what_is_no_recording_ends_nothing_before_it_is_read(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            np.savez(tmp_path / name / f"{i}.npz", t=range(9), x=[0] * 9, y=[0] * 9, p=[1] * 9)
+    (tmp_path / "b" / "2.npz").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    data = load_dataset("events/folder", tmp_path, sensor_size=(4, 4))
+    assert [len(data.test.open(i, 2)) for i in range(4)] == [9] * 4
+    with pytest.raises(BadImageError, match=r"2\.npz' is a pointer of Git LFS, not the file itself"):
+        data.test.open(4, 2)

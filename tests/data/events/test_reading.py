@@ -104,15 +104,17 @@ def test_a_filter_that_is_missing_is_named(tmp_path, number, name):
         read_recording(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
 @pytest.mark.parametrize("counter", [2**31, 2**32])
-def test_one_wrap_of_a_counter_is_undone(tmp_path, counter):
+def test_one_wrap_of_a_counter_is_undone(tmp_path, counter, kind):
     t = (T + counter - T[N // 2]) % counter
-    np.savez(tmp_path / "a.npz", t=t, x=X, y=Y, p=P)
+    np.savez(tmp_path / "a.npz", t=t.astype(kind), x=X, y=Y, p=P)
     assert_read(tmp_path / "a.npz", t=T + counter - T[N // 2])
 
 
-def test_time_that_steps_back_is_refused_or_sorted(tmp_path):
-    t = T.copy()
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
+def test_time_that_steps_back_is_refused_or_sorted(tmp_path, kind):
+    t = T.astype(kind)
     t[[50, 51]] = t[[51, 50]]
     np.savez(tmp_path / "a.npz", t=t, x=X, y=Y, p=P)
     with pytest.raises(ValueError, match=r"a\.npz.*backwards.*--sort-events"):
@@ -120,6 +122,32 @@ def test_time_that_steps_back_is_refused_or_sorted(tmp_path):
     events = read_recording(tmp_path / "a.npz", Reading(sort_events=True))
     np.testing.assert_array_equal(events.t, T)
     assert events.x[50] == X[51]
+
+
+def test_an_archive_without_its_end_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", t=T, x=X, y=Y, p=P)
+    for size, what in ((3000, "cut off, or no .npz file"), (0, "empty")):
+        (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:size])
+        with pytest.raises(ValueError, match=rf"a\.npz': it is {what}.*; copy it again"):
+            read_recording(tmp_path / "a.npz")
+
+
+def test_hdf5_without_its_end_or_in_use_is_told_apart(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["events"] = np.stack([T, X, Y, P], 1)
+    content = path.read_bytes()
+    for rest, what in ((content[:-100], "cut off, or still being written"), (b"no" * 600, "no HDF5 file, or damaged")):
+        path.write_bytes(rest)
+        with pytest.raises(ValueError, match=rf"a\.h5': it is {what}.*; copy it again"):
+            read_recording(path)
+
+
+def test_text_is_no_recording_whatever_its_name(tmp_path):
+    for text in (b"57 3 4 1\n60 3 4 0\n", b"t,x,y,p\r\n57,3,4,1\r\n", b"5.7e-05\t3\t4\t-1\n"):
+        (tmp_path / "a.dat").write_bytes(text)
+        with pytest.raises(ValueError, match=r"a\.dat' is text: save its columns by np\.savez"):
+            read_recording(tmp_path / "a.dat")
 
 
 def test_frames_follow_the_content_of_a_recording_whatever_its_date(tmp_path):

@@ -52,8 +52,8 @@ def read_aedat4(path: Path, reading: Reading = AS_IT_STANDS) -> Events:
                 if packet["stream_id"] == chosen and "events" in packet:
                     packets.append(packet["events"])
     except BaseException as error:
-        if type(error).__name__ == "PanicException":  # of Rust, and no Exception
-            raise ValueError("it is damaged: a packet cannot be decoded") from None
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # of Rust, and no Exception
+            raise ValueError(f"it is damaged: a packet cannot be decoded ({error})") from None
         raise
     columns = Columns(sum(map(len, packets)))
     for packet in packets:

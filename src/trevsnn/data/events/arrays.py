@@ -51,7 +51,7 @@ def read_npz(path: Path, reading: Reading) -> Events:
     Raises:
         ValueError: as `from_columns`; when the file holds no such arrays, two of one name, or asks for much memory.
     """
-    with zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         headers: dict[str, _Header] = {}
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
@@ -76,6 +76,14 @@ def read_npz(path: Path, reading: Reading) -> Events:
             return from_array(read(single), reading)
         check_complete(found, describe_arrays(headers) + _frames(headers))
         return from_columns({kind: read(column.name) for kind, column in found.items()}, reading, found["t"].unit)
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        what = "is empty" if not path.stat().st_size else f"is cut off, or no .npz file ({error})"
+        raise ValueError(f"it {what}; copy it again") from error
 
 
 def _single(headers: dict[str, _Header]) -> str | None:

@@ -215,7 +215,7 @@ def _microseconds(t: np.ndarray, unit: TimeUnit) -> np.ndarray:
         raise ValueError("t holds values that are no numbers")
     if unit == "auto":
         unit = _guess_unit(t)
-    if unit == "us" and are_whole(t):
+    if unit == "us" and t.dtype.kind in "iu":
         return t
     scale = _PER_MICROSECOND[unit]
     limit = 2**63 * min(scale, 1.0)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from trevsnn.data.dataset import LabelledData, Samples, Source
 from trevsnn.data.digits import digits
 from trevsnn.data.events.aedat import read_aedat
 from trevsnn.data.events.digits import SIZE, record_digits
-from trevsnn.data.events.files import READERS, check_readable, read_recording, read_with
+from trevsnn.data.events.files import NOT_READ, READERS, check_readable, read_recording, read_with
 from trevsnn.data.events.labels import read_labels
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.events.reading import AS_IT_STANDS, Reading
@@ -276,10 +277,11 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
     if sensor_size is None:
         raise ValueError("a folder of recordings needs the height and width of the sensor: --sensor-size 128 128")
     root = unpacked(root, "events_np")
-    names, read, inventory = read_class_folders(root, val_split, RecordingFiles, READERS.keys())
+    names, read, inventory = read_class_folders(root, val_split, RecordingFiles, READERS.keys(), NOT_READ)
     for samples in read.values():
         for path in {path.suffix: path for path in map(samples.path, range(len(samples)))}.values():
-            check_readable(path)
+            with suppress(BadImageError):  # which is told when it is read
+                check_readable(path)
     train, test, split = train_and_test(read, val_split, names)
     return LabelledData(
         name=RECORDING_FOLDER,

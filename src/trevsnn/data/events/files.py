@@ -18,6 +18,7 @@ from trevsnn.data.events.hdf5 import read_hdf5
 from trevsnn.data.events.reading import AS_IT_STANDS, Reading
 from trevsnn.data.events.recording import Events
 from trevsnn.data.pictures import BadImageError
+from trevsnn.models.file_kind import stand_in
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ _FOREIGN: Mapping[bytes, str] = {
     b"Rar!\x1a\x07": "a RAR archive: unpack it",
 }
 _HEADER_OF_RAW = re.compile(rb"% (evt \d|format EVT)")
+_LINES = re.compile(rb"[ \t]*[-+.\w]+[ \t]*[,; \t][-+.\w,; \t]*\r?\n")
+"""How columns of numbers in text begin, perhaps with their names."""
 _START = 2**12
 
 
@@ -95,8 +98,8 @@ def check_readable(path: Path) -> Format:
     """What a file is, by its first bytes, else by the end of its name.
 
     Raises:
-        BadImageError: when it cannot be opened.
-        ValueError: when there is no reader for its kind, or the package that reads it is not installed.
+        BadImageError: when it cannot be opened, or there is no reader for its kind.
+        ValueError: when the package that reads it is not installed.
     """
     try:
         if not path.is_file():
@@ -107,7 +110,7 @@ def check_readable(path: Path) -> Format:
         raise BadImageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     found, other = _recognise(start, path.suffix.lower())
     if found is None:
-        raise ValueError(
+        raise BadImageError(
             f"{str(path)!r} is {other}"
             if other
             else f"{str(path)!r} is no recording, by what it begins with; the names of "
@@ -125,9 +128,13 @@ def _recognise(start: bytes, ending: str) -> tuple[Format | None, str]:
             return kind, ""
     if start.startswith(b"% ") and ending != ".bin":
         return (None, _RAW) if _HEADER_OF_RAW.search(start) else (_DAT, "")
+    if ending != ".bin" and (kind := stand_in(start)) is not None and kind.name != "empty":
+        return None, kind.words.removeprefix("is ")
     for first, words in _FOREIGN.items():
         if start.startswith(first) and ending != ".bin":  # which may begin with any bytes
             return None, words
+    if ending in READERS and ending != ".bin" and _LINES.match(start):
+        return None, _TEXT
     return READERS.get(ending), NOT_READ.get(ending, "")
 
 

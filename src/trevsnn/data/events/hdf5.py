@@ -88,7 +88,12 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, locking="best-effort")
     except OSError as error:
-        if "lock" in str(error) or "already open" in str(error):
+        words = str(error)
+        if "truncated file" in words:
+            raise ValueError(f"it is cut off, or still being written; copy it again ({words})") from error
+        if "signature not found" in words:
+            raise ValueError(f"it is no HDF5 file, or damaged at its beginning; copy it again ({words})") from error
+        if "unable to lock" in words or "already open" in words:
             raise OSError(
                 f"{str(path)!r} is being written by another program, or was not closed by the one that wrote it: wait "
                 f"for that one, or mark it as closed by `h5clear -s FILE`"
