@@ -48,6 +48,16 @@ def _long_list_in_hdf5() -> bytes:
     return bytes(data)
 
 
+def _large_dictionary() -> bytes:
+    """Arrays packed by LZMA, which is to look back by 4 GB."""
+    arrays = {f"{name}.npy": event_files.saved(np.arange(40)) for name in "txyp"}
+    data = bytearray(event_files.zipped([*arrays.items()], zipfile.ZIP_LZMA))
+    place = -1
+    while (place := data.find(b"\x09\x04\x05\0\x5d", place + 1)) >= 0:
+        struct.pack_into("<I", data, place + 5, 2**32 - 16)
+    return bytes(data)
+
+
 def _aedat_4(part: bytes, change: bytes) -> bytes:
     (data,) = event_files.aedat_4()
     return data.replace(part, change, 1)
@@ -77,6 +87,16 @@ def _tar(name: str, content: bytes, size: int | None = None, more: Mapping[str, 
         whole[place + 148 : place + 156] = b" " * 8
         whole[place + 148 : place + 156] = b"%06o\0 " % sum(whole[place : place + 512])
     return bytes(whole)
+
+
+def _before_a_tar(*headers: tuple[bytes, bytes]) -> bytes:
+    """Kind and content of members that say something of the next one, each."""
+    blocks = b""
+    for kind, content in headers:
+        info = tarfile.TarInfo("more")
+        info.type, info.size = kind, len(content)
+        blocks += info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+    return blocks + _tar("000.cls", b"0")
 
 
 _SPARSE = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(10**11)}
@@ -154,6 +174,7 @@ CASES = (
     Case("npy", "a header of 60,000 blanks that is none", lambda: _array("{'descr': ?" + " " * 60_000, b"")),
     Case("npy", "numbers beyond float16", lambda: event_files.saved(np.full((10, 4), np.inf, "f2"))),
     Case("npy", "times beyond 64 bits", lambda: event_files.saved(np.full((10, 4), 1e300))),
+    Case("npz", "a dictionary of 4 GB", _large_dictionary),
     Case("hdf5", "a list of 2^31 numbers in 7 kB", _long_list_in_hdf5),
     Case(
         "hdf5",
@@ -177,6 +198,9 @@ CASES = (
     Case("tar shards", "a class longer than the file", lambda: _tar("000.cls", b"0", size=8**11 - 1)),
     Case("tar shards", "a sparse class of 10^11 bytes", lambda: _tar("000.cls", b"0", more=_SPARSE)),
     Case("tar shards", "a sparse picture of 10^11 bytes", lambda: _tar("000.png", b"0", more=_SPARSE)),
+    Case("tar shards", "a header of 200,000 digits", lambda: _before_a_tar((b"x", b"1" * 200_000))),
+    Case("tar shards", "500 headers of headers", lambda: _before_a_tar(*[(b"x", b"9 path=a\n")] * 500)),
+    Case("tar shards", "1,000 long names", lambda: _before_a_tar(*[(b"L", b"name\0")] * 1000)),
     Case("tar shards", "a class of number 999,999", lambda: _tar("000.cls", b"999999")),
     Case("class names", "no UTF-8", lambda: b"\x95\n\xff"),
     Case("safetensors", "deep options", lambda: _safetensors(options=DEEP)),

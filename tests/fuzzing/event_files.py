@@ -183,17 +183,18 @@ def _odd_npz(random: Random, data: bytes) -> bytes:
         return _large_and_empty(random.choice((30_000, 1_000_000)), random.choice(("u1", "i8", "f8")))
     else:
         members[place] = (name, _odd_array(random))
-    return _zipped(members, random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
+    return zipped(members, random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
 
 
 @cache
 def _large_and_empty(count: int, kind: str) -> bytes:
     """A small file of a large recording."""
     column = _bytes(lambda file: np.save(file, np.zeros(count, kind)))
-    return _zipped([(f"{name}.npy", column) for name in "txyp"], zipfile.ZIP_DEFLATED)
+    return zipped([(f"{name}.npy", column) for name in "txyp"], zipfile.ZIP_DEFLATED)
 
 
-def _zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
+def zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
+    """A zip file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, content in members:
