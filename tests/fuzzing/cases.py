@@ -48,6 +48,21 @@ def _long_list_in_hdf5() -> bytes:
     return bytes(data)
 
 
+def _heap_without_end() -> bytes:
+    """A column of other files, the heap with whose names goes on with an object of no size."""
+
+    def elsewhere(file: h5py.File) -> None:
+        layout = h5py.VirtualLayout((40,), "i8")
+        layout[:] = h5py.VirtualSource("/nowhere.h5", "t", (40,))
+        file.create_virtual_dataset("t", layout)
+
+    data = bytearray(_hdf5(elsewhere))
+    place = data.index(b"GCOL") + 16
+    (size,) = struct.unpack_from("<Q", data, place + 8)
+    struct.pack_into("<Q", data, place + 16 + -(-size // 8) * 8 + 8, 0)
+    return bytes(data)
+
+
 def _large_dictionary() -> bytes:
     """Arrays packed by LZMA, which is to look back by 4 GB."""
     arrays = {f"{name}.npy": event_files.saved(np.arange(40)) for name in "txyp"}
@@ -176,6 +191,7 @@ CASES = (
     Case("npy", "times beyond 64 bits", lambda: event_files.saved(np.full((10, 4), 1e300))),
     Case("npz", "a dictionary of 4 GB", _large_dictionary),
     Case("hdf5", "a list of 2^31 numbers in 7 kB", _long_list_in_hdf5),
+    Case("hdf5", "a heap without end", _heap_without_end),
     Case(
         "hdf5",
         "2^40 numbers in 4 kB",
@@ -190,6 +206,7 @@ CASES = (
     Case("gesture trials", "no UTF-8", lambda: b"\x98user01_led.aedat\n"),
     Case("pictures", "a TIFF tag larger than the file", lambda: pictures.tiff_with(0x0100, 4, 10_000)),
     Case("pictures", "a TIFF of 51,290 samples per pixel", lambda: pictures.tiff_with(0x0115, 3, 1, 51_290)),
+    Case("pictures", "a TIFF of a JPEG that is none", lambda: pictures.tiff_with(0x0103, 3, 1, 7)),
     Case("pictures", "138 million pixels in 1 kB", lambda: pictures.bmp_of(11_700, 11_800)),
     Case("png", "an animation of no frame", lambda: pictures.png_with(b"acTL", bytes(8))),
     Case("tar shards", "a deep class", lambda: _tar("000.json", DEEP.encode())),
@@ -261,6 +278,7 @@ CASES = (
     Case("config.toml", "an unknown field after 200,000 empty lines", lambda: b"\n" * 200_000 + b"lrx = 1"),
     Case("config.toml", "a path that is a number", lambda: b"dataset = 'digits'\ndata = 5.0"),
     Case("config.toml", "a value out of range", lambda: b"dataset = 'digits'\ncrop_scale = [1.0]"),
+    Case("config.toml", "a policy of a line break", lambda: b"dataset = 'digits'\nauto_augment = '''\n\n'''"),
     Case("recipe", "a value out of range", lambda: b"ema_decay = 990000.0"),
     Case("recipe", "a warm-up in words", lambda: b"warmup_epochs = '3'"),
     Case("recipe", "half a pixel", lambda: b"kernel_size = 0.5"),
