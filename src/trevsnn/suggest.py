@@ -1,4 +1,4 @@
-"""What a message says of names."""
+"""What a message says of names, and of other errors."""
 
 import difflib
 from collections.abc import Sequence
@@ -15,6 +15,16 @@ def suggest(word: object, known: Sequence[str]) -> str:
     """
     close = difflib.get_close_matches(str(word), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+
+
+def in_a_line(error: object) -> str:
+    """What an error says, whatever lines it has.
+
+    Example:
+        >>> in_a_line(ValueError("no number\\n  in line 2"))
+        'no number in line 2'
+    """
+    return " ".join(str(error).split())
 
 
 def shortened(names: Sequence[str], most: int = 3, between: str = ", ") -> str:

@@ -48,6 +48,31 @@ def _long_list_in_hdf5() -> bytes:
     return bytes(data)
 
 
+def _heap_without_end() -> bytes:
+    """A column of other files, the heap with whose names goes on with an object of no size."""
+
+    def elsewhere(file: h5py.File) -> None:
+        layout = h5py.VirtualLayout((40,), "i8")
+        layout[:] = h5py.VirtualSource("/nowhere.h5", "t", (40,))
+        file.create_virtual_dataset("t", layout)
+
+    data = bytearray(_hdf5(elsewhere))
+    place = data.index(b"GCOL") + 16
+    (size,) = struct.unpack_from("<Q", data, place + 8)
+    struct.pack_into("<Q", data, place + 16 + -(-size // 8) * 8 + 8, 0)
+    return bytes(data)
+
+
+def _large_dictionary() -> bytes:
+    """Arrays packed by LZMA, which is to look back by 4 GB."""
+    arrays = {f"{name}.npy": event_files.saved(np.arange(40)) for name in "txyp"}
+    data = bytearray(event_files.zipped([*arrays.items()], zipfile.ZIP_LZMA))
+    place = -1
+    while (place := data.find(b"\x09\x04\x05\0\x5d", place + 1)) >= 0:
+        struct.pack_into("<I", data, place + 5, 2**32 - 16)
+    return bytes(data)
+
+
 def _aedat_4(part: bytes, change: bytes) -> bytes:
     (data,) = event_files.aedat_4()
     return data.replace(part, change, 1)
@@ -77,6 +102,16 @@ def _tar(name: str, content: bytes, size: int | None = None, more: Mapping[str, 
         whole[place + 148 : place + 156] = b" " * 8
         whole[place + 148 : place + 156] = b"%06o\0 " % sum(whole[place : place + 512])
     return bytes(whole)
+
+
+def _before_a_tar(*headers: tuple[bytes, bytes]) -> bytes:
+    """Kind and content of members that say something of the next one, each."""
+    blocks = b""
+    for kind, content in headers:
+        info = tarfile.TarInfo("more")
+        info.type, info.size = kind, len(content)
+        blocks += info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+    return blocks + _tar("000.cls", b"0")
 
 
 _SPARSE = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(10**11)}
@@ -154,7 +189,9 @@ CASES = (
     Case("npy", "a header of 60,000 blanks that is none", lambda: _array("{'descr': ?" + " " * 60_000, b"")),
     Case("npy", "numbers beyond float16", lambda: event_files.saved(np.full((10, 4), np.inf, "f2"))),
     Case("npy", "times beyond 64 bits", lambda: event_files.saved(np.full((10, 4), 1e300))),
+    Case("npz", "a dictionary of 4 GB", _large_dictionary),
     Case("hdf5", "a list of 2^31 numbers in 7 kB", _long_list_in_hdf5),
+    Case("hdf5", "a heap without end", _heap_without_end),
     Case(
         "hdf5",
         "2^40 numbers in 4 kB",
@@ -169,6 +206,7 @@ CASES = (
     Case("gesture trials", "no UTF-8", lambda: b"\x98user01_led.aedat\n"),
     Case("pictures", "a TIFF tag larger than the file", lambda: pictures.tiff_with(0x0100, 4, 10_000)),
     Case("pictures", "a TIFF of 51,290 samples per pixel", lambda: pictures.tiff_with(0x0115, 3, 1, 51_290)),
+    Case("pictures", "a TIFF of a JPEG that is none", lambda: pictures.tiff_with(0x0103, 3, 1, 7)),
     Case("pictures", "138 million pixels in 1 kB", lambda: pictures.bmp_of(11_700, 11_800)),
     Case("png", "an animation of no frame", lambda: pictures.png_with(b"acTL", bytes(8))),
     Case("tar shards", "a deep class", lambda: _tar("000.json", DEEP.encode())),
@@ -177,6 +215,9 @@ CASES = (
     Case("tar shards", "a class longer than the file", lambda: _tar("000.cls", b"0", size=8**11 - 1)),
     Case("tar shards", "a sparse class of 10^11 bytes", lambda: _tar("000.cls", b"0", more=_SPARSE)),
     Case("tar shards", "a sparse picture of 10^11 bytes", lambda: _tar("000.png", b"0", more=_SPARSE)),
+    Case("tar shards", "a header of 200,000 digits", lambda: _before_a_tar((b"x", b"1" * 200_000))),
+    Case("tar shards", "500 headers of headers", lambda: _before_a_tar(*[(b"x", b"9 path=a\n")] * 500)),
+    Case("tar shards", "1,000 long names", lambda: _before_a_tar(*[(b"L", b"name\0")] * 1000)),
     Case("tar shards", "a class of number 999,999", lambda: _tar("000.cls", b"999999")),
     Case("class names", "no UTF-8", lambda: b"\x95\n\xff"),
     Case("safetensors", "deep options", lambda: _safetensors(options=DEEP)),
@@ -191,12 +232,14 @@ CASES = (
         "options of 10^9 classes",
         lambda: _safetensors(options='{"num_classes": 1000000000}', class_names="null"),
     ),
+    Case("safetensors", "a shape beyond 64 bits", lambda: _safetensors(options='{"in_chans": 10000000000000000000}')),
+    Case("safetensors", "complex numbers", weights.complex_weights),
     Case("safetensors", "10^6 steps", lambda: _safetensors(options='{"timesteps": 1000000, "num_classes": 2}')),
     Case("safetensors", "10^9 blocks", lambda: _safetensors(options='{"depth": 1000000000, "num_classes": 2}')),
     Case(
         "safetensors",
-        "10^6 levels",
-        lambda: _safetensors(options=json.dumps({"channels": [2] * 10**6, "num_classes": 2})),
+        "10^5 levels",
+        lambda: _safetensors(options=json.dumps({"channels": [2] * 10**5, "num_classes": 2})),
     ),
     Case("safetensors", "preprocessing that is none", lambda: _safetensors(preprocessing='{"": 0}')),
     Case(
@@ -212,6 +255,7 @@ CASES = (
         "10^9 channels of one number",
         lambda: _checkpoint(lambda values: torch.zeros(1).expand(1, 10**9, 1, 1)),
     ),
+    Case("checkpoint", "a line break in a name", lambda: weights.checkpoint_of("subnet0.\nalpha0")),
     Case("checkpoint", "a frame of 2^60 bytes", lambda: b"\x80\x04\x95" + bytes(7) + b"\x10}."),
     Case("checkpoint", "an array of 2^30 bytes", lambda: b"\x80\x05\x96" + struct.pack("<Q", 2**30) + b"."),
     Case("checkpoint", "packed zeros", lambda: _packed(weights.saved({"a": torch.zeros(50_000_000)}))),
@@ -234,8 +278,10 @@ CASES = (
     Case("config.toml", "an unknown field after 200,000 empty lines", lambda: b"\n" * 200_000 + b"lrx = 1"),
     Case("config.toml", "a path that is a number", lambda: b"dataset = 'digits'\ndata = 5.0"),
     Case("config.toml", "a value out of range", lambda: b"dataset = 'digits'\ncrop_scale = [1.0]"),
+    Case("config.toml", "a policy of a line break", lambda: b"dataset = 'digits'\nauto_augment = '''\n\n'''"),
     Case("recipe", "a value out of range", lambda: b"ema_decay = 990000.0"),
     Case("recipe", "a warm-up in words", lambda: b"warmup_epochs = '3'"),
+    Case("recipe", "half a pixel", lambda: b"kernel_size = 0.5"),
     Case("recipe", "a learning rate of 0", lambda: b"lr = 0"),
     Case("recipe", "one number of two", lambda: b"crop_scale = [1.0]"),
     Case("recipe", "deep lists", lambda: f"lr = {DEEP}".encode()),

@@ -19,6 +19,7 @@ from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_
 from trevsnn.data.events import files
 from trevsnn.data.events.budget import most_unpacked
 from trevsnn.data.events.datasets import GESTURES, dvs128gesture
+from trevsnn.data.events.heaps import check_heaps
 
 COUNT = 40
 
@@ -183,17 +184,18 @@ def _odd_npz(random: Random, data: bytes) -> bytes:
         return _large_and_empty(random.choice((30_000, 1_000_000)), random.choice(("u1", "i8", "f8")))
     else:
         members[place] = (name, _odd_array(random))
-    return _zipped(members, random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
+    return zipped(members, random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
 
 
 @cache
 def _large_and_empty(count: int, kind: str) -> bytes:
     """A small file of a large recording."""
     column = _bytes(lambda file: np.save(file, np.zeros(count, kind)))
-    return _zipped([(f"{name}.npy", column) for name in "txyp"], zipfile.ZIP_DEFLATED)
+    return zipped([(f"{name}.npy", column) for name in "txyp"], zipfile.ZIP_DEFLATED)
 
 
-def _zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
+def zipped(members: Sequence[tuple[str, bytes]], method: int) -> bytes:
+    """A zip file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, content in members:
@@ -288,6 +290,7 @@ def _hdf5_content(path: Path) -> int:
     """What a reader has to unpack: the columns as they are declared, as far as that is believed."""
     size = path.stat().st_size
     try:
+        check_heaps(path, 8)
         with h5py.File(path) as file:
             sizes: list[int] = []
             file.visititems(lambda _, found: sizes.append(found.nbytes) if isinstance(found, h5py.Dataset) else None)

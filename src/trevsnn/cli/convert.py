@@ -15,6 +15,7 @@ from trevsnn.models import (
 from trevsnn.models.checkpoint import Foreign, find_weights, read_checkpoint
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import FIRST_WEIGHT
+from trevsnn.suggest import in_a_line
 
 
 def convert(source: Path, destination: Path, /) -> None:
@@ -40,7 +41,7 @@ def convert(source: Path, destination: Path, /) -> None:
         model = TRevSNN(config)  # as large as the state is
         model.load_state_dict(state)
     except (ValueError, RuntimeError) as error:  # of sizes that no tensor has
-        raise ValueError(f"{str(source)!r}: {error}") from error
+        raise ValueError(f"{str(source)!r}: {in_a_line(error)}") from error
     known = {name: create_model(name).config for name in list_models()}
     names = [n for n, c in known.items() if isinstance(c, NetworkConfig) and c.channels == config.channels]
     name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network

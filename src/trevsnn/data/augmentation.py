@@ -24,6 +24,7 @@ from trevsnn.checks import is_number, require
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.preprocessing import Preprocessing
 from trevsnn.data.seeding import random_state
+from trevsnn.suggest import in_a_line
 
 Interpolation = Literal["random", "bilinear", "bicubic"]
 
@@ -88,7 +89,7 @@ class Augmentation:
                 with random_state(0):
                     transform(Image.new("RGB", (32, 32)))  # some policies fail only when they are applied
         except (AssertionError, ValueError, KeyError, IndexError, NotImplementedError) as error:
-            require(self, "auto_augment", False, f"a policy that timm knows ({error})")
+            require(self, "auto_augment", False, f"a policy that timm knows ({in_a_line(error)})")
 
     def transform(self, preprocessing: Preprocessing | FramePreprocessing) -> Callable[[Any], Tensor]:
         """From an L or RGB picture to a (C, H, W) float tensor, or from a recording to frames (T, 2, H, W), all of them

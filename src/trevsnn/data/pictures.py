@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from trevsnn.data.metadata import turn_of, without_metadata
+from trevsnn.data.quiet import quiet
 from trevsnn.models.file_kind import stand_in
 
 BLACK, WHITE = 0, 255
@@ -87,7 +89,8 @@ def _read(source: str | Path | bytes, background: int) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as opened:
         _check_size(opened.width * opened.height, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
-        opened.load()
+        with quiet() if isinstance(opened, TiffImageFile) else nullcontext():
+            opened.load()
         turn = turn_of(opened)
         picture = _flatten(opened, background)
         return picture if turn is None else picture.transpose(turn)

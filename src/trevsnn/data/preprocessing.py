@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
 from trevsnn.checks import is_number, is_whole
+from trevsnn.suggest import in_a_line
 
 _LONGEST = 32
 """Sides of the middle of a picture, to each other, at most."""
@@ -138,5 +139,5 @@ def restored(kind: type[Any], values: Mapping[str, Any], example: Callable[[Any]
         small = _small(preprocessing)
         small.transform()(example(small))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"preprocessing {dict(values)!r} is not one: {' '.join(str(error).split())}") from error
+        raise ValueError(f"preprocessing {dict(values)!r} is not one: {in_a_line(error)}") from error
     return preprocessing

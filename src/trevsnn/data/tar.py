@@ -7,6 +7,7 @@ class; KEY.seg.png is another field of the same sample and left out.
 import io
 import json
 import posixpath
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,8 +31,26 @@ _LONGEST, _MOST_DIGITS = 2**20, 18
 """Bytes of a file that holds a class, and digits of its number."""
 _NO_TAR = {"empty", "html", "lfs", "packed", "xml"}
 """What lies in place of archives now and then."""
+_DIGITS = re.compile(rb"\d{1000}")
+_MOST_LINKS = 40
+"""From one to the next, as systems follow them."""
 _END = 512
 """Bytes of a block; two of zeros are the end of an archive."""
+
+
+class _CheckedInfo(tarfile.TarInfo):
+    """A member whose extended header has no endless number: looking for the encoding in one takes Python before 3.11.10
+    time as the square of its size."""
+
+    def _proc_pax(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        file = tar.fileobj
+        assert file is not None, "as it is read from"
+        start = file.tell()
+        header = file.read(self.size)
+        file.seek(start)
+        if _DIGITS.search(header):
+            raise tarfile.ReadError("an extended header has a number of more digits than there are")
+        return super()._proc_pax(tar)  # type: ignore[misc]
 
 
 class TarSample(NamedTuple):
@@ -82,7 +101,7 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
 
     try:
         length = shard.stat().st_size
-        with ClippedReader(io.FileIO(shard)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with ClippedReader(io.FileIO(shard)) as file, _opened(file) as tar:
             for info in tar:
                 if info.isreg() and not 0 <= info.size <= length - info.offset_data:
                     raise ValueError(f"{info.name!r} is longer than the rest of it; it is damaged or cut off")
@@ -101,6 +120,8 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
                 places[member.name] = member
                 _add(samples, tar, info, member, leave_out)
             _check_end(shard, tar.offset, place, found)
+    except RecursionError as error:  # headers of headers
+        raise ValueError(f"shard {str(shard)!r} cannot be read: it is damaged, its headers go on and on") from error
     except tarfile.ReadError as error:
         kind = describe_file(shard)
         what = f"{kind}" if kind.name in _NO_TAR else f"is damaged or cut off ({error}); copy it again"
@@ -112,6 +133,10 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
     if not pictures:
         found.leave_out(WITHOUT_PICTURE, place.encode(errors="surrogateescape"))
     return pictures
+
+
+def _opened(file: io.BufferedReader) -> tarfile.TarFile:
+    return tarfile.open(fileobj=file, mode="r:", tarinfo=_CheckedInfo)
 
 
 def _member(info: tarfile.TarInfo) -> _Member:
@@ -197,15 +222,14 @@ def _check_keys(shard: Path, samples: dict[str, _Sample]) -> None:
         ValueError: naming one.
     """
     for key, sample in samples.items():
+        fields = {name.lower() for name in sample.fields}
         if len(sample.pictures) > 1:
             names = shortened([repr(member.name) for member in sample.pictures])
             raise ValueError(f"shard {str(shard)!r} has several pictures of the key {key!r}, {names}: keep one of them")
         for name in sample.fields:
             stem, extension = posixpath.splitext(name)
             classes = {f"{stem}{ending}".lower() for ending in _LABELS}
-            if extension.lower() in _PICTURES and (
-                not sample.pictures or any(other.lower() in classes for other in sample.fields)
-            ):
+            if extension.lower() in _PICTURES and (not sample.pictures or classes & fields):
                 raise ValueError(
                     f"shard {str(shard)!r} has {name!r}, whose key would end at its first dot, {key!r}: write the "
                     "shard anew without dots in keys"
@@ -232,7 +256,7 @@ def _pictures(
                 f"shard {str(shard)!r} has no class for {member.name!r}: {key}.cls is missing, or a label in {key}.json"
             )
         content, steps = member, 0
-        while content is not None and content.target is not None and steps < len(places):
+        while content is not None and content.target is not None and steps < _MOST_LINKS:
             content, steps = places.get(content.target), steps + 1
         if content is None or content.target is not None:
             leave_out(DEAD_LINK, member.name)

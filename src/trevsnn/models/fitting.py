@@ -1,5 +1,6 @@
 """Whether a weights file is of the network that it says: found out before anything is as large as it says."""
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def check_fit(
     try:
         with torch.device("meta"):
             model = build()
-    except (RuntimeError, OverflowError) as error:
-        raise ValueError(f"no network is of such options: {' '.join(str(error).split())[:200]}") from error
+    except (RuntimeError, OverflowError, TypeError) as error:  # PyTorch's go on with a trace
+        raise ValueError(f"no network is of such options: {str(error).partition(chr(10))[0]}") from error
     if adapt and (first := getattr(model, "default_cfg", {}).get("first_conv")):
         except_for = (*except_for, f"{first}.")
     if wrong := [name for name in _misfits(model, shapes) if not name.startswith(except_for)]:
@@ -68,7 +69,7 @@ def _check_counts(options: Mapping[str, Any], tensors: int, shared: bool) -> Non
     for name, count in counts.items():
         most = _MOST_STEPS if shared and name == "timesteps" else max(tensors, _FEW)
         if is_whole(count) and count > most:
-            raise ValueError(f"{name}={options[name]!r} is more than its {tensors} tensors are for")
+            raise ValueError(f"{name}={reprlib.repr(options[name])} is more than its {tensors} tensors are for")
 
 
 def _times(factor: int, count: Any) -> int | None:

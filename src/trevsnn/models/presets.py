@@ -16,7 +16,7 @@ from trevsnn.models.fitting import check_fit
 from trevsnn.models.ms_resnet import ReversibleMSResNet
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info, weights_file
-from trevsnn.suggest import shortened, suggest
+from trevsnn.suggest import in_a_line, shortened, suggest
 
 __all__ = [
     "create_model",
@@ -206,7 +206,7 @@ def _check_fit(info: WeightsInfo, path: Path, options: dict[str, Any]) -> None:
 
 
 def _unfit(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{str(path)!r} does not fit its network: {error}")
+    return ValueError(f"{str(path)!r} does not fit its network: {in_a_line(error)}")
 
 
 def _with_weights(name: str, path: Path, options: dict[str, Any]) -> SpikingNetwork:

@@ -16,6 +16,7 @@ from torch import nn
 from trevsnn.files import atomic_path
 from trevsnn.models.config import BaseConfig
 from trevsnn.models.file_kind import describe_file
+from trevsnn.suggest import in_a_line
 
 FORMAT_VERSION = "1"
 WEIGHTS_FILE = "model.safetensors"
@@ -200,7 +201,7 @@ def _no_weights(path: Path, error: Exception) -> ValueError:
     except OSError as failure:
         return ValueError(f"{str(path)!r} cannot be read: {failure.strerror}")
     if kind.name in ("unknown", "safetensors"):
-        return ValueError(f"{str(path)!r} is cut off or no safetensors file: {error}")
+        return ValueError(f"{str(path)!r} is cut off or no safetensors file: {in_a_line(error)}")
     return ValueError(f"{str(path)!r} {kind}")
 
 
@@ -227,7 +228,8 @@ def load_tensors_into(
     channels = _fit_channels(model, own, tensors) if adapt else None
     report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys()), channels=channels), set()
     for name in own.keys() & tensors.keys():
-        if own[name].shape != tensors[name].shape or name.startswith(except_for):
+        like = own[name].shape == tensors[name].shape and not tensors[name].is_complex()
+        if not like or name.startswith(except_for):
             report.replaced.append(name)
         else:
             with torch.no_grad():

@@ -180,6 +180,10 @@ class TrainConfig(Augmentation):
             self._require(
                 name, value is None or (is_whole(value) and value >= smallest), f"a whole number from {smallest}"
             )
+        for name in ("timesteps", "kernel_size", "depth"):  # how large, the network says
+            self._require(name, getattr(self, name) is None or is_whole(getattr(self, name)), "a whole number")
+        right = isinstance(self.channels, tuple) and all(map(is_whole, self.channels))
+        self._require("channels", self.channels is None or right, "whole numbers, one per level")
         Reading(sort_events=self.sort_events, camera=self.camera, time_unit=self.time_unit)
         self._require("seed", is_whole(self.seed) and 0 <= self.seed < 2**63, "a whole number from 0")
         for name in ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad", "checkpoint_minutes"):

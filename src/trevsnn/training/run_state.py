@@ -12,7 +12,7 @@ from torch import Tensor
 from trevsnn.checks import is_whole, require
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
-from trevsnn.suggest import shortened
+from trevsnn.suggest import in_a_line, shortened
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.confusion_plot import plot_confusion
 from trevsnn.training.learner import Learner
@@ -131,8 +131,7 @@ class RunState:
             self.history, self.epoch = list(state["history"]), EpochSoFar(**state["epoch"])
             _check_progress(self.history, self.epoch)
         except (ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {reason}") from error
+            raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {in_a_line(error)}") from error
         return [other.name for other in self.folder.saved_states() if other > path]
 
     def _check_unchanged(self, before: TrainConfig) -> None:

@@ -7,16 +7,14 @@ them. The package takes all of that for granted, so it is looked at first.
 Source: inivation, AEDAT 4.0.
 """
 
-import os
 import struct
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 from trevsnn.data.events.ordering import Columns
 from trevsnn.data.events.reading import AS_IT_STANDS, Reading, choose_camera
 from trevsnn.data.events.recording import Events
+from trevsnn.data.quiet import quiet
 
 _START = len(b"#!AER-DAT4.0\r\n") + 4
 _EVENTS = "EVTS"
@@ -47,7 +45,7 @@ def read_aedat4(path: Path, reading: Reading = AS_IT_STANDS) -> Events:
     chosen = int(choose_camera(cameras, reading))
     packets = []
     try:
-        with _quiet():
+        with quiet():  # Rust says at length what becomes an exception
             for packet in aedat.Decoder(str(path)):
                 if packet["stream_id"] == chosen and "events" in packet:
                     packets.append(packet["events"])
@@ -59,22 +57,6 @@ def read_aedat4(path: Path, reading: Reading = AS_IT_STANDS) -> Events:
     for packet in packets:
         columns.add(packet["t"], packet["x"], packet["y"], packet["on"])
     return columns.events(reading)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Within, this process writes nothing on standard error, where Rust says at length what becomes an exception."""
-    with ExitStack() as opened:
-        try:
-            before = os.dup(2)
-        except OSError:  # it has none
-            yield
-            return
-        opened.callback(os.close, before)
-        nowhere = opened.enter_context(open(os.devnull, "wb"))
-        os.dup2(nowhere.fileno(), 2)
-        opened.callback(os.dup2, before, 2)
-        yield
 
 
 def _check(path: Path) -> dict[str, tuple[str, str]]:

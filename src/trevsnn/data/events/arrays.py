@@ -57,6 +57,8 @@ def read_npz(path: Path, reading: Reading) -> Events:
             name = info.filename.removesuffix(".npy")
             if info.is_dir() or name == info.filename:
                 continue
+            if info.compress_type == zipfile.ZIP_LZMA:  # which may ask for gigabytes
+                raise ValueError(f"its array {name!r} is packed by LZMA; save it anew: np.savez_compressed")
             if name in headers:
                 raise ValueError(f"it holds two arrays {name!r}; keep one of them")
             with archive.open(info) as file:
