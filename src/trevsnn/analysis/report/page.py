@@ -104,7 +104,8 @@ def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
 
 def _machine(device: torch.device) -> str:
     known = describe(device)
-    return f"{known['device']}, {known['threads']} threads; Python {known['python']}, PyTorch {known['torch']}"
+    threads = f"{known['threads']} thread{'s' * (known['threads'] != 1)}"
+    return f"{known['device']}, {threads}; Python {known['python']}, PyTorch {known['torch']}"
 
 
 def _of(count: int, everything: int) -> str:
