@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trevsnn.neurons import spike
 from trevsnn.reversible import ReplayableModule, ReplayError, ReversibleGrid, Sliced, guard, recompute
-from trevsnn.reversible.guard import Fingerprint
+from trevsnn.reversible.guard import Fingerprint, Kept
 
 _calls = itertools.count(1)
 
@@ -68,6 +68,15 @@ def test_state_that_moves_no_spike_is_an_error_too(monkeypatch):
         ReplayError, match=r"cells\[1\]\[0\] \(ConvCell.*kept other values for its gradients when it ran"
     ):
         backward(hidden_grid(HiddenPotential(), decays()))
+
+
+def test_operators_may_keep_numbers_of_another_device():
+    kept = Kept()
+    for device in ("cpu", "meta", "cpu"):
+        kept.note(torch.ones(3, device=device), None)
+    kept.finish()
+    assert kept.number == 3
+    assert kept.fingerprint.bits.device.type == "cpu"
 
 
 def test_another_number_of_operators_is_an_error():

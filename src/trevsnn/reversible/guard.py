@@ -132,7 +132,9 @@ class Kept:
         self.number += 1
         if self.first is not None and isinstance(kept, Tensor) and not kept.is_inference():
             self._versions.append((kept, kept._version))
-        if self.compared and not isinstance(x, nn.Parameter) and x.layout == torch.strided and x.numel():
+        if not self.compared or isinstance(x, nn.Parameter) or x.layout != torch.strided or not x.numel():
+            return
+        if not self._values or x.device == self._values[0].device:  # but for numbers that stay on the CPU
             self._values.append(_spread_values(x.detach(), self._shift))
 
     def finish(self) -> None:
