@@ -201,15 +201,20 @@ def _rows(x: Tensor) -> Tensor:
 
 def _weighted(sums: Tensor, first: int = 0) -> Tensor:
     """Their sum, int64, each times an odd number of its own: that of the first after `first` others."""
-    numbers = _odd_numbers if type(sums) is Tensor else _odd_numbers.__wrapped__  # what stands for a tensor is not kept
-    weights = numbers(first + len(sums), sums.device)
-    weights = weights[first:] if first else weights
+    stop = first + len(sums)
+    if stop <= len(_ODD_NUMBERS) and type(sums) is Tensor:  # none that only stands for one
+        weights = _odd_numbers(sums.device)[first:stop]
+    else:
+        weights = torch.arange(2 * first + 1, 2 * stop + 1, 2, device=sums.device)
     return torch.dot(sums, weights) if sums.device.type == "cpu" else (sums * weights).sum()  # no dot of these on a GPU
 
 
-@lru_cache(maxsize=64)
-def _odd_numbers(count: int, device: torch.device) -> Tensor:
-    return torch.arange(1, 2 * count + 1, 2, device=device)
+_ODD_NUMBERS = torch.arange(1, 2**13, 2)
+
+
+@lru_cache(maxsize=16)
+def _odd_numbers(device: torch.device) -> Tensor:
+    return _ODD_NUMBERS.to(device)
 
 
 def _is_waited_for(device: torch.device) -> bool:
@@ -232,10 +237,16 @@ def _spread_values(x: Tensor, shift: int) -> Tensor:
     *others, last = x.shape or (1,)
     run = min(last, _RUN)
     each = max(1, round((_KEPT_VALUES / run) ** (1 / max(1, len(others)))))
-    steps = [max(1, size // each) for size in others]
     start = shift * run % (last - run + 1)
-    places = (*(slice(shift % step, None, step) for step in steps), slice(start, start + run))
+    places = (*(_spread(size, min(size, each), shift) for size in others), slice(start, start + run))
     return x[places if x.dim() else ()].reshape(-1).double()
+
+
+def _spread(size: int, count: int, shift: int) -> slice:
+    """So many numbers below size, as far from each other as can be."""
+    step = size // count
+    start = shift % step
+    return slice(start, start + count * step, step)
 
 
 def _of_values(values: Tensor) -> Fingerprint:
