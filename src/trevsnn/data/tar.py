@@ -126,7 +126,7 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
         kind = describe_file(shard)
         what = f"{kind}" if kind.name in _NO_TAR else f"is damaged or cut off ({error}); copy it again"
         raise ValueError(f"shard {str(shard)!r} {what}") from error
-    except (tarfile.TarError, OSError, ValueError, LookupError) as error:
+    except (tarfile.TarError, OSError, ValueError, LookupError, OverflowError) as error:
         raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
     _check_keys(shard, samples)
     pictures = list(_pictures(shard, samples, places, leave_out))
