@@ -119,7 +119,7 @@ def read_shard(shard: Path, place: str, found: Listing) -> list[TarSample]:
             _check_end(shard, tar.offset, place, found)
     except RecursionError as error:  # headers of headers
         raise ValueError(f"shard {str(shard)!r} cannot be read: it is damaged, its headers go on and on") from error
-    except (tarfile.TarError, OSError, ValueError, LookupError) as error:
+    except (tarfile.TarError, OSError, ValueError, LookupError, OverflowError) as error:
         raise ValueError(f"shard {str(shard)!r} cannot be read: {error}") from error
     _check_keys(shard, samples)
     return list(_pictures(shard, samples, places, leave_out))
