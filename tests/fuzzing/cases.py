@@ -216,6 +216,7 @@ CASES = (
     Case("tar shards", "a sparse class of 10^11 bytes", lambda: _tar("000.cls", b"0", more=_SPARSE)),
     Case("tar shards", "a sparse picture of 10^11 bytes", lambda: _tar("000.png", b"0", more=_SPARSE)),
     Case("tar shards", "a header of 200,000 digits", lambda: _before_a_tar((b"x", b"1" * 200_000))),
+    Case("tar shards", "a length beyond 64 bits", lambda: _before_a_tar((b"x", b"9" * 20 + b" path=a\n"))),
     Case("tar shards", "500 headers of headers", lambda: _before_a_tar(*[(b"x", b"9 path=a\n")] * 500)),
     Case("tar shards", "1,000 long names", lambda: _before_a_tar(*[(b"L", b"name\0")] * 1000)),
     Case("tar shards", "a class of number 999,999", lambda: _tar("000.cls", b"999999")),
