@@ -60,6 +60,18 @@ def test_a_worker_that_leaves():
         load_and_wait(lambda: os._exit(1))
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError("")])
+def test_a_worker_that_ends_while_it_passes_a_batch_on(error):
+    def broken():
+        yield 1
+        raise error
+
+    batches = loading._watched(broken())
+    assert next(batches) == 1
+    with pytest.raises(LoadingError, match="was ended, by lack of memory most likely: lower --workers"):
+        next(batches)
+
+
 def test_an_error_of_the_machine_is_one_line():
     with pytest.raises(LoadingError, match=r"^a process that reads images failed: .*stale") as error:
         load(lambda: raise_(OSError(116, "stale file handle")))

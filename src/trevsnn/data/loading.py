@@ -427,6 +427,10 @@ def _of_worker(error: Exception) -> Exception:
         )
     if "Too many open files" in text:
         return LoadingError(_way_out(OSError(errno.EMFILE, text.splitlines()[0])))
+    if isinstance(error, ConnectionError | EOFError) and not text.startswith("Caught "):  # while it passed a batch on
+        return LoadingError(
+            f"a process that reads images was ended, by lack of memory most likely: lower --workers ({error})"
+        )
     if not text.startswith("Caught ") or "in DataLoader worker process" not in text:
         return error
     if isinstance(error, OSError):
