@@ -420,18 +420,17 @@ def _report_waiting(seconds: int) -> None:
 def _of_worker(error: Exception) -> Exception:
     """What the error of a worker is to the user: his machine's, or a bug, which keeps its traceback."""
     text = str(error)
-    if isinstance(error, RuntimeError) and ("killed by signal" in text or "exited unexpectedly" in text):
+    first_line, caught = text.partition("\n")[0], text.startswith("Caught ")
+    killed = isinstance(error, RuntimeError) and ("killed by signal" in text or "exited unexpectedly" in text)
+    if killed or (
+        isinstance(error, ConnectionError | EOFError) and not caught
+    ):  # the latter while it passed a batch on
         return LoadingError(
-            "a process that reads images was ended, by lack of memory most likely: lower --workers "
-            f"({text.splitlines()[0]})"
+            f"a process that reads images was ended, by lack of memory most likely: lower --workers ({first_line})"
         )
     if "Too many open files" in text:
-        return LoadingError(_way_out(OSError(errno.EMFILE, text.splitlines()[0])))
-    if isinstance(error, ConnectionError | EOFError) and not text.startswith("Caught "):  # while it passed a batch on
-        return LoadingError(
-            f"a process that reads images was ended, by lack of memory most likely: lower --workers ({error})"
-        )
-    if not text.startswith("Caught ") or "in DataLoader worker process" not in text:
+        return LoadingError(_way_out(OSError(errno.EMFILE, first_line)))
+    if not caught or "in DataLoader worker process" not in text:
         return error
     if isinstance(error, OSError):
         return LoadingError(f"a process that reads images failed: {text.splitlines()[-1]}")
