@@ -422,9 +422,8 @@ def _of_worker(error: Exception) -> Exception:
     text = str(error)
     first_line, caught = text.partition("\n")[0], text.startswith("Caught ")
     killed = isinstance(error, RuntimeError) and ("killed by signal" in text or "exited unexpectedly" in text)
-    if killed or (
-        isinstance(error, ConnectionError | EOFError) and not caught
-    ):  # the latter while it passed a batch on
+    while_passing_on = isinstance(error, ConnectionError | EOFError) and not caught
+    if killed or while_passing_on:
         return LoadingError(
             f"a process that reads images was ended, by lack of memory most likely: lower --workers ({first_line})"
         )

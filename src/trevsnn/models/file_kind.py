@@ -67,19 +67,13 @@ def describe_file(path: Path) -> FileKind:
     for beginning, what in _PACKED:
         if head.startswith(beginning):
             return FileKind("packed", f"is packed with {what}; unpack it first")
-    if _is_tar(path):
+    if head[257:262] == b"ustar":  # Python's own test reads headers of any length
         return FileKind("tar", "is a tar archive; unpack it and give the file within (see trevsnn convert)")
     if path.suffix == ".onnx" or re.match(rb"\x08[\x01-\x20]\x12.(pytorch|onnx|trevsnn|tf|keras)", head, re.DOTALL):
         return FileKind(
             "onnx", "is an ONNX graph, from which no training or folding starts; give the run that it was exported from"
         )
     return FileKind("unknown", "is cut off or no safetensors file")
-
-
-def _is_tar(path: Path) -> bool:
-    """Whether it begins like one of POSIX or GNU; Python's own test reads headers of any length."""
-    with path.open("rb") as file:
-        return file.read(262)[257:] == b"ustar"
 
 
 def stand_in(head: bytes) -> FileKind | None:
