@@ -33,6 +33,12 @@ def _hdf5(column: Callable[[h5py.File], object]) -> bytes:
     return file.getvalue()
 
 
+def _long_jpeg2000() -> bytes:
+    """Three boxes that begin well; the last says that it has 2^62 bytes."""
+    first = bytes.fromhex("0000000c 6a502020 0d0a870a 00000014") + b"ftypjp2 \0\0\0\0jp2 "
+    return first + struct.pack(">I4sQ", 1, b"jp2h", 2**62)
+
+
 def _long_list_in_hdf5() -> bytes:
     """Lists in a column, the first of which claims 2^31 - 1 numbers; the library does not come back from it."""
     place = 0
@@ -242,6 +248,7 @@ CASES = (
         "10^5 levels",
         lambda: _safetensors(options=json.dumps({"channels": [2] * 10**5, "num_classes": 2})),
     ),
+    Case("rare pictures", "a header of 2^62 bytes in a JPEG 2000", _long_jpeg2000),
     Case("safetensors", "preprocessing that is none", lambda: _safetensors(preprocessing='{"": 0}')),
     Case(
         "safetensors",

@@ -33,6 +33,8 @@ def _pictures(*formats: str) -> list[bytes]:
     found = []
     for name in formats:
         for mode in ("L", "RGB", "RGBA", "P", "1", "I;16", "LA", "CMYK", "F"):
+            if (name, mode) == ("ICNS", "P"):
+                continue  # Pillow 13 loses its palette
             file, picture = io.BytesIO(), Image.new("RGB", SIZE, (10, 200, 90))
             try:
                 made = picture.convert(mode) if mode not in _DEEP else Image.new(mode, SIZE, _DEEP[mode])
@@ -269,7 +271,8 @@ def _train(path: Path) -> Sequence[object]:
     return "train", "webdataset", "--data", path.parent, "--dry-run"
 
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+_USUAL = ("JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+_RARE = ("JPEG2000", "AVIF", "ICO", "ICNS", "TGA", "DDS", "BLP", "DIB", "MSP", "PCX", "QOI", "SGI", "XBM")
 READERS = (
     Reader(
         name="png",
@@ -286,7 +289,17 @@ READERS = (
         name="pictures",
         large=lambda: _large("TIFF", "F", "I;16", "CMYK") | _large("JPEG", "RGB"),
         file="picture.jpg",
-        seeds=lambda: [*_pictures(*_FORMATS[1:]), _animation()],
+        seeds=lambda: [*_pictures(*_USUAL), _animation()],
+        read=_read_picture,
+        content=_pixels,
+        command=_predict,
+        watched=("/PIL/",),
+    ),
+    Reader(
+        name="rare pictures",
+        large=lambda: _large("JPEG2000", "L", "RGB") | _large("TGA", "RGB"),
+        file="picture.jp2",
+        seeds=lambda: _pictures(*_RARE),
         read=_read_picture,
         content=_pixels,
         command=_predict,

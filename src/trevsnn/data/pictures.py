@@ -3,7 +3,6 @@
 import io
 import logging
 import math
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -67,28 +66,31 @@ def open_picture(
     """
     if name is None:
         name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
-    background = WHITE if invert else BLACK
+    content, background = b"", WHITE if invert else BLACK
     try:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
         try:
-            picture = _read(source, background)
+            picture = _read(content, background)
         except (Image.DecompressionBombError, MemoryError):
             raise
         except Exception:
-            plain = without_metadata(source if isinstance(source, bytes) else Path(source).read_bytes())
+            plain = without_metadata(content)
             if plain is None:
                 raise
             picture = _read(plain, background)
         picture = picture.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # the decoders of damaged files can fail in any way
-        raise BadImageError(f"{name!r} is not an image that can be read: {_reason(error, source)}") from error
+        raise BadImageError(f"{name!r} is not an image that can be read: {_reason(error, content)}") from error
     return ImageOps.invert(picture) if invert else picture
 
 
-def _read(source: str | Path | bytes, background: int) -> Image.Image:
-    """Upright, grey or RGB of 8 bits."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as opened:
-        _check_size(opened.width * opened.height, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
+def _read(content: bytes, background: int) -> Image.Image:
+    """Upright, grey or RGB of 8 bits.
+
+    From memory: Pillow would make room for what a damaged file says that it holds, and a file on the disk lets it.
+    """
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+        _check_size(opened.width * opened.height, len(content))
         with quiet() if isinstance(opened, TiffImageFile) else nullcontext():
             opened.load()
         turn = turn_of(opened)
@@ -108,21 +110,16 @@ def _check_size(pixels: int, size: int) -> None:
         )
 
 
-def _reason(error: Exception, source: str | Path | bytes) -> str:
+def _reason(error: Exception, content: bytes) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"{str(error).partition(' exceeds')[0]} is too large; make it smaller first"
     if isinstance(error, MemoryError):
         return "there is too little memory for it"
     if not isinstance(error, UnidentifiedImageError):
-        return str(error)
-    if isinstance(source, bytes):
-        head = source[:_HEAD]
-    else:
-        with Path(source).open("rb") as file:
-            head = file.read(_HEAD)
-    if not head:
+        return str(error) or f"Pillow fails at it ({type(error).__name__})"
+    if not content:
         return "it is empty"
-    kind = stand_in(head)
+    kind = stand_in(content[:_HEAD])
     return "it is of no kind that Pillow reads" if kind is None else f"it {kind}"
 
 
