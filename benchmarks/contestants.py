@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from trevsnn import TRevSNN, create_model, intermediate_supervision_loss
-from trevsnn.analysis.training_step import Subject, Task, count_parameters
+from trevsnn.costs.timed_step import Subject, Task, count_parameters
 from trevsnn.models.baselines.memopt import optimise_memory
 from trevsnn.reversible import Memory, Sliced
 

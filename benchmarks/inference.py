@@ -30,10 +30,10 @@ from rich.progress import track
 from torch import Tensor
 
 from trevsnn import TRevSNN, create_model
-from trevsnn.analysis.machine import describe
-from trevsnn.analysis.memory import peak_bytes
+from trevsnn._util.files import write_text
+from trevsnn.costs.machine import describe
+from trevsnn.costs.peak_memory import peak_bytes
 from trevsnn.deployment import export_onnx, int8  # noqa: F401, for its imports not to count as the network's memory
-from trevsnn.files import write_text
 
 NAME = "trevsnn_small"
 BASELINE = "pytorch"

@@ -21,8 +21,8 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from trevsnn import ReversibleGrid, create_model
-from trevsnn.analysis.machine import describe, named_values
-from trevsnn.markdown import markdown_table
+from trevsnn._util.markdown import markdown_table
+from trevsnn.costs.machine import describe, named_values
 from trevsnn.reversible import guard, tap
 from trevsnn.reversible.state import ModuleState
 

@@ -5,7 +5,7 @@
 
 A step is the forward pass, cross-entropy and the backward pass, on random images; gradients are allocated beforehand,
 and there is no optimizer. First, every contestant's peak memory is measured: on a CPU by adding up allocations
-(`trevsnn.analysis.memory`), on a GPU as PyTorch's allocator tells it, after a step to warm up; what was live before the
+(`trevsnn.costs.peak_memory`), on a GPU as the allocator of PyTorch tells it, after a warm-up; what was live before the
 step does not count. Then the contestants take turns, one timed visit per repeat each, so that a drift of the machine
 hits all alike. A contestant's network waits in host memory, without gradients, while the others run.
 
@@ -25,8 +25,8 @@ from rich.markdown import Markdown
 from rich.progress import track
 from training_step_report import Results, plot, table
 
-from trevsnn.analysis.machine import describe
-from trevsnn.analysis.training_step import (
+from trevsnn.costs.machine import describe
+from trevsnn.costs.timed_step import (
     Subject,
     count_parameters,
     failures_in,

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from contestants import BASELINE, CONTESTANTS, LEGEND
 from matplotlib.ticker import LogFormatter
 
-from trevsnn.analysis.training_step import NOT_INSTALLED
+from trevsnn.costs.timed_step import NOT_INSTALLED
 
 _COLOURS = {"trevsnn": "Blues_r", "plain": "Greys_r", "ms_resnet34": "Oranges_r", "sdt_512": "Greens_r"}
 _MARKERS = "os^Dvp"

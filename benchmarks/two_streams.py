@@ -4,7 +4,7 @@
 
 A step is the forward pass, cross-entropy and the backward pass of a network with the channels of trevsnn_digits on
 random images, in float32 on the CPU; gradients are allocated beforehand, and there is no optimizer. Its peak memory is
-the highest sum of live allocations (`trevsnn.analysis.memory`), which the machine's load does not change. The network
+the highest sum of live allocations (`trevsnn.costs.peak_memory`), which the machine's load does not change. The network
 first grows in the blocks of a cell, then in timesteps. The batch is not sliced, so that a whole cell's blocks show.
 """
 
@@ -23,9 +23,9 @@ from rich.progress import track
 from torch.nn.functional import cross_entropy
 
 from trevsnn import create_model
-from trevsnn.analysis.machine import describe
-from trevsnn.analysis.memory import peak_bytes
-from trevsnn.files import write_text
+from trevsnn._util.files import write_text
+from trevsnn.costs.machine import describe
+from trevsnn.costs.peak_memory import peak_bytes
 
 NAME = "trevsnn_digits"
 SETTINGS = list(product(("stored", "reversible"), (False, True)))

@@ -97,7 +97,7 @@ def test_questions_of_ones_own_and_a_run_that_diverges(trevsnn, tmp_path):
 
 
 def test_all_questions_but_those_that_the_network_cannot_have(trevsnn, tmp_path, monkeypatch):
-    monkeypatch.setattr("trevsnn.training.ablation.train", lambda *_, **__: None)
+    monkeypatch.setattr("trevsnn.studies.ablation.train", lambda *_, **__: None)
     code, text, _ = trevsnn(*QUICK, "--channels", 9, "--output", tmp_path, "--seeds", 0)
     assert code == 0
     data, question, *_ = text.splitlines()

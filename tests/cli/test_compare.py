@@ -3,9 +3,9 @@ from shutil import copytree
 
 import pytest
 
-from trevsnn.analysis import comparison
 from trevsnn.cli.compare import METHODS
 from trevsnn.models import list_models
+from trevsnn.studies import comparison
 
 QUICK = ("--batch", "2", "--repeats", "1", "--device", "cpu")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trevsnn.analysis.energy import layer_costs, total
-from trevsnn.analysis.operations import measure_operations
+from trevsnn.costs.energy import layer_costs, total
+from trevsnn.costs.operations import measure_operations
 from trevsnn.data import PixelSamples, Preprocessing, evaluation_batches, load_dataset
 from trevsnn.models import count_macs, create_model, load_weights
 

@@ -142,9 +142,9 @@ def test_signal_within_the_conversion(trevsnn, folder, tmp_path, monkeypatch):
     """Those that were converted are not converted again."""
     import signal
 
-    from trevsnn.training import conversion
+    from trevsnn.training import event_frames
 
-    whole = conversion.prepare_frames
+    whole = event_frames.prepare_frames
 
     def interrupted(*arguments):
         for number, part in enumerate(whole(*arguments)):
@@ -152,7 +152,7 @@ def test_signal_within_the_conversion(trevsnn, folder, tmp_path, monkeypatch):
                 signal.raise_signal(signal.SIGINT)
             yield part
 
-    monkeypatch.setattr(conversion, "prepare_frames", interrupted)
+    monkeypatch.setattr(event_frames, "prepare_frames", interrupted)
     code, _, error = train(trevsnn, folder, tmp_path / "run", workers=0)
     assert code == 130
     assert "interrupted" in error

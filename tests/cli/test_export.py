@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import documented_functions
 
-from trevsnn.cli.weights import load_trained
+from trevsnn.cli.open_run import load_trained
 from trevsnn.data import load_dataset
 from trevsnn.models import load_weights
 

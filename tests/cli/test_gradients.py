@@ -59,7 +59,7 @@ def test_a_reversible_network_is_studied_and_the_same_command_gives_the_same(tre
 
 def test_the_title_gives_the_number_of_images_that_were_used(trevsnn, run, tmp_path, with_images, monkeypatch):
     titles = []
-    monkeypatch.setattr("trevsnn.analysis.gradients_plot.plot_gradients", lambda *args: titles.append(args[2]))
+    monkeypatch.setattr("trevsnn.plots.gradients.plot_gradients", lambda *args: titles.append(args[3]))
     with_images(OneIsBroken)
     plot = ["--images", 100_000, "--plot", tmp_path / "study.png"]
     code, text, error = trevsnn("gradients", run, "--skip-bad-images", *plot)
@@ -90,7 +90,7 @@ def test_images_of_which_none_can_be_read_are_refused(trevsnn, run, with_images)
     ],
 )
 def test_what_cannot_be_is_one_line_before_anything_is_trained(trevsnn, run, tokens, message, monkeypatch, tmp_path):
-    monkeypatch.setattr("trevsnn.training.ablation.AblationRuns.train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("trevsnn.studies.ablation.AblationRuns.train", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.chdir(tmp_path)
     code, text, error = trevsnn("gradients", *(run if token == "RUN" else token for token in tokens))

@@ -69,7 +69,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(build, tmp_path, monkeypatch, 
     def full_disk(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("trevsnn.files.os.fsync", full_disk)
+    monkeypatch.setattr("trevsnn._util.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="no space left"):
         EXPORTS[name](model, path)
     assert path.read_text() == "old"

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from trevsnn.cli.convert import convert
-from trevsnn.cli.weights import load_trained
+from trevsnn.cli.open_run import load_trained
 from trevsnn.data import FramePreprocessing, Preprocessing, load_dataset
 from trevsnn.data.splitting import spread
 from trevsnn.models import TRevSNN, create_model, save_weights, weights_info

@@ -10,7 +10,7 @@ from helpers import assert_same_gradients, excite, gradients
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from trevsnn.analysis.memory import peak_bytes
+from trevsnn.costs.peak_memory import peak_bytes
 from trevsnn.models import count_macs, create_model, load_weights, parameter_counts, save_weights
 from trevsnn.models.baselines import spikingjelly_is_installed
 from trevsnn.models.ms_resnet import ReversibleMSResNet, ReversibleMSResNetConfig

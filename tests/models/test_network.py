@@ -9,7 +9,7 @@ from helpers import assert_same_gradients, gradients, relative_error
 from torch import nn
 
 from trevsnn import create_model, intermediate_supervision_loss, list_models
-from trevsnn.analysis.memory import peak_bytes
+from trevsnn.costs.peak_memory import peak_bytes
 from trevsnn.models import save_weights
 from trevsnn.models.baselines import BASELINES
 from trevsnn.reversible import Memory

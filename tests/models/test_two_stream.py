@@ -9,7 +9,7 @@ import torch
 from helpers import assert_same_gradients, gradients, relative_error
 
 from trevsnn import intermediate_supervision_loss
-from trevsnn.analysis.memory import peak_bytes
+from trevsnn.costs.peak_memory import peak_bytes
 from trevsnn.layers import TwoStreams
 from trevsnn.reversible import Memory
 

@@ -5,7 +5,7 @@ import gc
 import pytest
 from helpers import WIDTH, clone, everything, make_grid, make_input, weighted_sum
 
-from trevsnn.analysis.memory import peak_bytes
+from trevsnn.costs.peak_memory import peak_bytes
 
 SIZE, BATCH, LEVELS = (32, 32), 16, 2
 KEY_NEURONS = BATCH * WIDTH * (SIZE[0] * SIZE[1] + SIZE[0] * SIZE[1] // 4)  # level 1 has half the height and width

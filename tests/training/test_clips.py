@@ -14,7 +14,7 @@ from trevsnn.data.events.datasets import RecordedSamples
 from trevsnn.data.events.digits import SIZE, record_digits
 from trevsnn.models import load_weights
 from trevsnn.training import Learner, RunFolder, TrainConfig, evaluate, train
-from trevsnn.training.feeding import training_batches
+from trevsnn.training.batches import training_batches
 
 CONFIG = TrainConfig(
     epochs=2, batch_size=16, channels=(4, 4, 8, 8), timesteps=3, kernel_size=3, device="cpu", lr=0.01, rotation=10.0,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trevsnn.training import Learner, TrainConfig, choose_device, dump_config, load_config
-from trevsnn.training.feeding import training_batches
+from trevsnn.training.batches import training_batches
 
 SMALL = TrainConfig(
     epochs=2,

@@ -132,9 +132,9 @@ def test_two_processes_share_the_conversion_of_recordings(tmp_path, recordings):
 SIGNALLED = """
 import os, signal, sys
 from trevsnn.cli import main
-from trevsnn.training import conversion
+from trevsnn.training import event_frames
 
-whole = conversion.prepare_frames
+whole = event_frames.prepare_frames
 
 def prepare_frames(*arguments):
     for part in whole(*arguments):
@@ -142,7 +142,7 @@ def prepare_frames(*arguments):
             signal.raise_signal(signal.SIGTERM)
         yield part
 
-conversion.prepare_frames = prepare_frames
+event_frames.prepare_frames = prepare_frames
 code = main(sys.argv[2:])
 open(os.path.join(sys.argv[1], "code" + os.environ["RANK"]), "w").write(str(code))
 """

@@ -11,7 +11,7 @@ import torch
 from trevsnn.data import load_dataset
 from trevsnn.training import Learner, StoppedError, TrainConfig
 from trevsnn.training import stopping as stopping_module
-from trevsnn.training.feeding import training_batches
+from trevsnn.training.batches import training_batches
 from trevsnn.training.stopping import stop_requests
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

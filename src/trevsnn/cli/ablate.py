@@ -9,15 +9,15 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 
-from trevsnn.analysis.machine import describe, named_values
+from trevsnn._util.files import write_text
+from trevsnn._util.suggest import suggest
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_data, show_table, with_data, write_json
 from trevsnn.cli.settings import dataset_name, origins, settings_from_file
+from trevsnn.costs.machine import describe, named_values
 from trevsnn.data import load_dataset
-from trevsnn.files import write_text
-from trevsnn.suggest import suggest
+from trevsnn.studies.ablation import QUESTIONS, AblationRuns, Question, plan_ablation
+from trevsnn.studies.ablation_table import COLUMNS, in_words, markdown_page, table_rows
 from trevsnn.training import NonFiniteError, StoppedError, TrainConfig, choose_device
-from trevsnn.training.ablation import QUESTIONS, AblationRuns, Question, plan_ablation
-from trevsnn.training.ablation_table import COLUMNS, in_words, markdown_page, table_rows
 from trevsnn.training.config import Whole
 
 OF_THE_DATA = ("data", "val_split", "sensor_size")

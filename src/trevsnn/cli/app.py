@@ -12,6 +12,7 @@ from cyclopts import CycloptsError, Parameter
 from PIL import Image
 
 from trevsnn import __version__
+from trevsnn._util.files import in_words
 from trevsnn.cli.ablate import ablate, base_settings_from_file
 from trevsnn.cli.compare import compare
 from trevsnn.cli.convert import convert
@@ -29,7 +30,6 @@ from trevsnn.cli.settings import settings_from_file
 from trevsnn.cli.show import show
 from trevsnn.cli.train import train_run
 from trevsnn.data.loading import LoadingWarning
-from trevsnn.files import in_words
 from trevsnn.training import NonFiniteError, StoppedError
 from trevsnn.training.processes import LostPeerError, PeerError
 

@@ -8,7 +8,20 @@ from typing import Any
 import torch
 from rich.progress import track
 
-from trevsnn.analysis.comparison import (
+from trevsnn._util.files import write_text
+from trevsnn._util.suggest import shortened, suggest
+from trevsnn.cli.energy import IMAGES
+from trevsnn.cli.open_run import load_data, load_trained
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
+from trevsnn.costs.machine import describe, named_values
+from trevsnn.costs.operations import Operations, check_firing_rate, measure_operations
+from trevsnn.data import LabelledData, default_workers, evaluation_batches
+from trevsnn.data.splitting import spread
+from trevsnn.models import SpikingNetwork, list_models
+from trevsnn.models.baselines import BASELINES
+from trevsnn.models.config import check_count
+from trevsnn.reversible import check_memory
+from trevsnn.studies.comparison import (
     FIRING_RATE,
     MEMOPT,
     REVERSIBLE,
@@ -19,21 +32,8 @@ from trevsnn.analysis.comparison import (
     named_method,
     ratios,
 )
-from trevsnn.analysis.comparison_tables import comparison_tables, notes
-from trevsnn.analysis.machine import describe, named_values
-from trevsnn.analysis.operations import Operations, check_firing_rate, measure_operations
-from trevsnn.analysis.published import REFERENCE
-from trevsnn.cli.energy import IMAGES
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
-from trevsnn.cli.weights import load_data, load_trained
-from trevsnn.data import LabelledData, default_workers, evaluation_batches
-from trevsnn.data.splitting import spread
-from trevsnn.files import write_text
-from trevsnn.models import SpikingNetwork, list_models
-from trevsnn.models.baselines import BASELINES
-from trevsnn.models.config import check_count
-from trevsnn.reversible import check_memory
-from trevsnn.suggest import shortened, suggest
+from trevsnn.studies.comparison_tables import comparison_tables, notes
+from trevsnn.studies.papers import REFERENCE
 from trevsnn.training import RunFolder, choose_device
 from trevsnn.training.config import Device, Whole
 from trevsnn.training.precision import Precision
@@ -109,7 +109,7 @@ def compare(
             about = f"batch {batch}, {precision}, repeats {repeats}; {named_values(machine)}"
             _report(rows, base, about, output)
             if plot is not None:
-                from trevsnn.analysis.comparison_plot import plot_comparison  # matplotlib is slow to import
+                from trevsnn.plots.comparison import plot_comparison  # matplotlib is slow to import
 
                 plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
     if all(row.error is not None for row in rows):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trevsnn._util.suggest import in_a_line
 from trevsnn.cli.output import plain_console
 from trevsnn.models import (
     NetworkConfig,
@@ -15,7 +16,6 @@ from trevsnn.models import (
 from trevsnn.models.checkpoint import Foreign, find_weights, read_checkpoint
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import FIRST_WEIGHT
-from trevsnn.suggest import in_a_line
 
 
 def convert(source: Path, destination: Path, /) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import torch
 from cyclopts import Parameter
 
-from trevsnn.analysis.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total, unit_of
-from trevsnn.analysis.operations import assume_operations, measure_operations
-from trevsnn.analysis.over_time import cost_over_time
+from trevsnn._util.suggest import suggest
+from trevsnn._util.units import unit_of
+from trevsnn.cli.open_run import Trained, load_data, load_trained
 from trevsnn.cli.output import (
     JsonFile,
     check_file,
@@ -21,7 +21,9 @@ from trevsnn.cli.output import (
     with_data,
     write_json,
 )
-from trevsnn.cli.weights import Trained, load_data, load_trained
+from trevsnn.costs.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total
+from trevsnn.costs.operations import assume_operations, measure_operations
+from trevsnn.costs.over_time import cost_over_time
 from trevsnn.data import (
     BadImages,
     FramePreprocessing,
@@ -34,7 +36,6 @@ from trevsnn.data import (
 from trevsnn.data.splitting import spread
 from trevsnn.models import NetworkConfig, create_model, list_models, weights_info
 from trevsnn.models.network import require_trevsnn
-from trevsnn.suggest import suggest
 from trevsnn.training import choose_device
 from trevsnn.training.config import Device, Whole
 
@@ -225,7 +226,7 @@ def _report_over_time(
     _say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
     _say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
     if plot is not None:
-        from trevsnn.analysis.energy_plot import plot_over_time  # matplotlib is slow to import
+        from trevsnn.plots.energy import plot_over_time  # matplotlib is slow to import
 
         title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
         plot_over_time(points, name, title, plot)

@@ -7,14 +7,14 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
+from trevsnn.cli.open_run import load_data, load_trained
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
 from trevsnn.cli.remarks import remarks_on
-from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
+from trevsnn.plots.confusion import plot_confusion
 from trevsnn.training import choose_device, evaluate
 from trevsnn.training.config import Device, Whole
-from trevsnn.training.confusion_plot import plot_confusion
 
 _ADVICE = "train it longer, with a smaller --batch-size or another --lr"
 

@@ -10,8 +10,8 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor
 
+from trevsnn.cli.open_run import Trained, load_data, load_trained
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
-from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches
 from trevsnn.data.loading import readable
 from trevsnn.data.splitting import Subset

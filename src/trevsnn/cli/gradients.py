@@ -11,8 +11,8 @@ import torch
 from cyclopts import Parameter
 from rich.progress import track
 
-from trevsnn.analysis.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
 from trevsnn.cli.ablate import the_same_command_goes_on
+from trevsnn.cli.open_run import Trained, load_data, load_trained
 from trevsnn.cli.output import (
     JsonFile,
     check_file,
@@ -23,14 +23,14 @@ from trevsnn.cli.output import (
     with_data,
     write_json,
 )
-from trevsnn.cli.weights import Trained, load_data, load_trained
 from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches, load_dataset
 from trevsnn.data.loading import Batch, readable
 from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.data.splitting import Subset
 from trevsnn.models.config import check_count
+from trevsnn.studies.ablation import Ablation, AblationRuns, variant_of
+from trevsnn.studies.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
 from trevsnn.training import Learner, NonFiniteError, TrainConfig, choose_device
-from trevsnn.training.ablation import Ablation, AblationRuns, variant_of
 from trevsnn.training.config import Device, Whole, parse_config
 from trevsnn.training.learner import training_loss
 from trevsnn.training.recipes import read_recipe
@@ -116,14 +116,14 @@ def gradients(
     for message in sorted(bad.known):
         console.print(f"left out: {message}", soft_wrap=True)
     if plot is not None:
-        from trevsnn.analysis.gradients_plot import plot_gradients  # matplotlib is slow to import
+        from trevsnn.plots.gradients import plot_gradients  # matplotlib is slow to import
 
         layers = [s.layer for s in studies[0]]
         by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
         first = everything[0]
         number = " or ".join(f"{count:,}" for count in sorted(set(used)))  # runs may be of different data
         title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {number} images"
-        plot_gradients(layers, by_cut, title, plot)
+        plot_gradients(layers, by_cut, CUTS, title, plot)
 
 
 def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:

@@ -11,8 +11,9 @@ import torch
 from cyclopts import Parameter
 from rich.progress import track
 
-from trevsnn.analysis.step_memory import PARTS, StepMemory, largest_batch, measure_step, megabytes
+from trevsnn._util.units import megabytes
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.costs.step_memory import PARTS, StepMemory, largest_batch, measure_step
 from trevsnn.models import create_model
 from trevsnn.models.network import require_trevsnn
 from trevsnn.reversible import Memory
@@ -87,7 +88,7 @@ def memory(
             for steps in plot_timesteps
         ]
         show_table(over_time, {"T": "T", **{setting: f"{setting}, MB per image" for setting in _SETTINGS}})
-        from trevsnn.analysis.memory_plot import plot_memory  # matplotlib is slow to import
+        from trevsnn.plots.memory import plot_memory  # matplotlib is slow to import
 
         plot_memory(curves, f"training memory of {model}, {size} x {size}, batch {batch}, {precision}, {place}", plot)
 

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from trevsnn._util.files import write_text
 from trevsnn.data import LabelledData, describe_data, list_data
-from trevsnn.files import write_text
 
 JsonFile = Annotated[Path | None, Parameter(name="--json")]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from trevsnn.cli.weights import Trained
+from trevsnn.cli.open_run import Trained
 from trevsnn.data import BadImages, Samples, evaluation_batches
 from trevsnn.data.splitting import spread
 
@@ -21,8 +21,8 @@ def remarks_on(
         per_class: how many there are of each class.
         advice: what to try when that is no better than guessing.
     """
-    from trevsnn.analysis.operations import measure_operations
-    from trevsnn.analysis.remarks import chance_remark, firing_remarks
+    from trevsnn.costs.operations import measure_operations
+    from trevsnn.costs.remarks import chance_remark, firing_remarks
 
     chance = chance_remark(correct, per_class, advice)
     try:

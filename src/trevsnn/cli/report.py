@@ -6,11 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from trevsnn._util.files import write_text
+from trevsnn.cli.open_run import load_data, load_trained
 from trevsnn.cli.output import check_file, plain_console
 from trevsnn.cli.predict import in_words
-from trevsnn.cli.weights import load_data, load_trained
 from trevsnn.data import BadImages, default_workers
-from trevsnn.files import write_text
 from trevsnn.models.network import require_trevsnn
 from trevsnn.training import RunFolder, TrainConfig, choose_device
 from trevsnn.training.config import Device, Whole
@@ -54,8 +54,8 @@ def report(
     dataset = load_data(trained, data, val_split)
     workers = default_workers(dataset.in_memory) if workers is None else workers
     bad, console = BadImages(skip_bad_images), plain_console()
-    from trevsnn.analysis.report.findings import TrainedRun, measure
-    from trevsnn.analysis.report.page import render  # matplotlib is slow to import
+    from trevsnn.report.findings import TrainedRun, measure
+    from trevsnn.report.page import render  # matplotlib is slow to import
 
     what = TrainedRun(
         name=folder.path.resolve().name,

@@ -10,7 +10,7 @@ from typing import Any
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
-from trevsnn.checks import is_number
+from trevsnn._util.checks import is_number
 from trevsnn.data import list_datasets
 from trevsnn.training import RunFolder, TrainConfig, load_config
 from trevsnn.training.config import parse_config

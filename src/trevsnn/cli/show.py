@@ -8,8 +8,8 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
+from trevsnn.cli.open_run import load_trained
 from trevsnn.cli.output import check_file, plain_console
-from trevsnn.cli.weights import load_trained
 from trevsnn.data import FramePreprocessing, check_files
 from trevsnn.data.events import Events, Reading
 from trevsnn.data.events.datasets import read_as
@@ -75,7 +75,7 @@ def show(
     frames = preprocessing.convert_named(events, str(recording))
     captions, rates = _spans(events, preprocessing), None
     if trained is not None:
-        from trevsnn.analysis.firing_rates import level_firing_rates
+        from trevsnn.costs.firing_rates import level_firing_rates
 
         clip = preprocessing.transform()(frames).unsqueeze(1)
         model = require_trevsnn(trained.model, "show --run")
@@ -84,7 +84,7 @@ def show(
         for t, frame in enumerate(clip):
             best, found = classify(frame).softmax(1)[0].max(0)
             captions[t] += f"\n{names[found] if names else int(found)} {best:.0%}"
-    from trevsnn.analysis.events_plot import plot_frames  # matplotlib is slow to import
+    from trevsnn.plots.events import plot_frames  # matplotlib is slow to import
 
     duration = (int(events.t[-1]) - int(events.t[0])) / 1e6
     plot_frames(frames, captions, f"{recording.name}: {len(events):,} events in {duration:.3g} s", output, rates)

@@ -11,10 +11,10 @@ from typing import Annotated
 import numpy as np
 from cyclopts import Parameter
 
+from trevsnn.cli.open_run import load_trained
 from trevsnn.cli.output import JsonFile, check_json, plain_console, with_data, write_json
 from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.settings import dataset_name, origins
-from trevsnn.cli.weights import load_trained
 from trevsnn.data import FramePreprocessing, LabelledData, load_dataset
 from trevsnn.training import (
     Forecast,

@@ -20,11 +20,11 @@ from torchvision.transforms import (
     RandomHorizontalFlip,
 )
 
-from trevsnn.checks import is_number, require
+from trevsnn._util.checks import is_number, require
+from trevsnn._util.suggest import in_a_line
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.preprocessing import Preprocessing
 from trevsnn.data.seeding import random_state
-from trevsnn.suggest import in_a_line
 
 Interpolation = Literal["random", "bilinear", "bicubic"]
 

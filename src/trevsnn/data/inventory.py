@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trevsnn._util.suggest import shortened
 from trevsnn.data.names import readable
-from trevsnn.suggest import shortened
 
 if TYPE_CHECKING:
     from trevsnn.data.dataset import LabelledData, Samples

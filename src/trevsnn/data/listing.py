@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from trevsnn._util.suggest import shortened
 from trevsnn.data.inventory import (
     BESIDE,
     DEAD_LINK,
@@ -25,11 +26,10 @@ from trevsnn.data.inventory import (
     UNREADABLE,
     Listing,
 )
-from trevsnn.suggest import shortened
 
 FILE, FOLDER = "file", "folder"
 OWN = b".frames"
-"""Made here, and no news (see `trevsnn.training.conversion`)."""
+"""Made here, and no news (see `trevsnn.training.event_frames`)."""
 _OF_SYSTEMS = {
     b"$recycle.bin",
     b"#recycle",

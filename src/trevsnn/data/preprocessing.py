@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-from trevsnn.checks import is_number, is_whole
-from trevsnn.suggest import in_a_line
+from trevsnn._util.checks import is_number, is_whole
+from trevsnn._util.suggest import in_a_line
 
 _LONGEST = 32
 """Sides of the middle of a picture, to each other, at most."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trevsnn._util.suggest import suggest
 from trevsnn.data.cifar import cifar10, cifar100
 from trevsnn.data.dataset import LabelledData
 from trevsnn.data.digits import digits
@@ -16,7 +17,6 @@ from trevsnn.data.events.datasets import (
 )
 from trevsnn.data.folder import image_folder
 from trevsnn.data.shards import tar_shards
-from trevsnn.suggest import suggest
 
 _BUNDLED = {"digits": digits, "events/digits": event_digits}
 _FROM_FILES = {

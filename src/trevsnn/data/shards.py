@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from trevsnn._util.files import read_text
+from trevsnn._util.suggest import shortened
 from trevsnn.data.dataset import LabelledData, Samples
 from trevsnn.data.inventory import COMPRESSED, DEAD_LINK, FOLDERS, LINK_LOOP, OTHER_KIND, SAME_SHARD, Listing
 from trevsnn.data.listing import FILE, FOLDER, OWN, entries_of, identity_of, kind_of, leave_out_beside, passed_over
@@ -22,8 +24,6 @@ from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
 from trevsnn.data.splitting import TEST, TRAIN, check_same_classes, find_splits, train_and_test
 from trevsnn.data.tar import read_shard
-from trevsnn.files import read_text
-from trevsnn.suggest import shortened
 
 CLASS_NAMES = "classnames.txt"
 _MOST_CLASSES = 10**5

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from trevsnn._util.suggest import shortened
 from trevsnn.data.dataset import Samples, Source
 from trevsnn.data.events.reading import Reading
 from trevsnn.data.listing import FOLDER, entries_of, extension_of, kind_of, passed_over
 from trevsnn.data.names import differ_in_case_only
 from trevsnn.data.seeding import seeded
-from trevsnn.suggest import shortened
 
 TRAIN, TEST = ("train", "training"), ("val", "validation", "valid", "test")
 SPLIT_SEED = 0

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from trevsnn._util.files import ClippedReader, decode_text
+from trevsnn._util.suggest import shortened
 from trevsnn.data.inventory import DEAD_LINK, NO_FILE, OTHER_KIND, WITHOUT_PICTURE, Listing
 from trevsnn.data.listing import passed_over
 from trevsnn.data.names import as_seen
 from trevsnn.data.pictures import EXTENSIONS
-from trevsnn.files import ClippedReader, decode_text
 from trevsnn.models.file_kind import describe_file
-from trevsnn.suggest import shortened
 
 LeaveOut = Callable[[str, str], None]
 """Takes the reason, and the name of what is left out."""

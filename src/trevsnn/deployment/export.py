@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from trevsnn._util.files import atomic_path
 from trevsnn.deployment.plan import Plan, plan_network
-from trevsnn.files import atomic_path
 from trevsnn.models import WeightsInfo, fold, save_weights
 from trevsnn.models.network import TRevSNN
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 import nir
 import numpy as np
 
+from trevsnn._util.suggest import shortened
 from trevsnn.deployment.plan import (
     INPUT,
     OUTPUT,
@@ -39,7 +40,6 @@ from trevsnn.deployment.plan import (
     StepMean,
 )
 from trevsnn.neurons import THRESHOLD
-from trevsnn.suggest import shortened
 
 _BELOW_THRESHOLD = np.nextafter(np.float32(THRESHOLD), np.float32(0))
 

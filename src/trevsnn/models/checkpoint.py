@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch._utils import _rebuild_tensor
 
-from trevsnn.files import ClippedReader
+from trevsnn._util.files import ClippedReader
 from trevsnn.models.file_kind import describe_file
 from trevsnn.models.tensor_names import in_groups
 

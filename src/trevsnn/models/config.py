@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from trevsnn.checks import is_whole
+from trevsnn._util.checks import is_whole
 from trevsnn.layers.two_stream import MOST_BLOCKS
 from trevsnn.reversible import Memory, check_memory
 

@@ -7,8 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from trevsnn.files import read_text
-from trevsnn.toml import parse_toml
+from trevsnn._util.files import read_text
+from trevsnn._util.toml import parse_toml
 
 _HEAD = 4096
 _LONGEST_TEXT = 1_000_000

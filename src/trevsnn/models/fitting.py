@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from trevsnn.checks import is_whole
-from trevsnn.suggest import shortened
+from trevsnn._util.checks import is_whole
+from trevsnn._util.suggest import shortened
 
 _MOST_STEPS = 1000
 """Of a network whose steps share everything: no tensor tells how many there are."""

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trevsnn._util.suggest import shortened
 from trevsnn.models.checkpoint import Foreign, find_weights
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.network import TRevSNN
-from trevsnn.suggest import shortened
 
 SMALLEST_DECAY = 1e-3
 FIRST_WEIGHT = "stem.down1.0.weight"

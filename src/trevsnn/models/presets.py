@@ -9,6 +9,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
+from trevsnn._util.suggest import in_a_line, shortened, suggest
 from trevsnn.models import ms_resnet_presets
 from trevsnn.models.base import ReversibleNetwork, SpikingNetwork
 from trevsnn.models.baselines import BASELINES, spikingjelly_is_installed
@@ -16,7 +17,6 @@ from trevsnn.models.fitting import check_fit
 from trevsnn.models.ms_resnet import ReversibleMSResNet
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.weights import WeightsInfo, load_tensors_into, read_weights_info, weights_file
-from trevsnn.suggest import in_a_line, shortened, suggest
 
 __all__ = [
     "create_model",

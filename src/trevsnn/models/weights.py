@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_model
 from torch import nn
 
-from trevsnn.files import atomic_path
+from trevsnn._util.files import atomic_path
+from trevsnn._util.suggest import in_a_line
 from trevsnn.models.config import BaseConfig
 from trevsnn.models.file_kind import describe_file
-from trevsnn.suggest import in_a_line
 
 FORMAT_VERSION = "1"
 WEIGHTS_FILE = "model.safetensors"

@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal, get_args
 import tomli_w
 from cyclopts import Parameter
 
-from trevsnn.checks import is_number, is_whole, require
+from trevsnn._util.checks import is_number, is_whole, require
+from trevsnn._util.files import read_text
+from trevsnn._util.suggest import suggest
+from trevsnn._util.toml import parse_toml
 from trevsnn.data import Augmentation
 from trevsnn.data.events.frames import SplitBy
 from trevsnn.data.events.reading import Reading, TimeUnit
-from trevsnn.files import read_text
 from trevsnn.models.config import InputEncoding, NetworkConfig
 from trevsnn.reversible import Memory
-from trevsnn.suggest import suggest
-from trevsnn.toml import parse_toml
 from trevsnn.training.precision import Precision
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.data.loading import Batch, missing_frames
+from trevsnn.training.batches import reading_workers, test_batches, training_batches
 from trevsnn.training.config import TrainConfig
-from trevsnn.training.conversion import with_frames
 from trevsnn.training.evaluation import evaluate
-from trevsnn.training.feeding import reading_workers, test_batches, training_batches
+from trevsnn.training.event_frames import with_frames
 from trevsnn.training.heading import describe_run
 from trevsnn.training.learner import Learner, choose_device
 from trevsnn.training.origins import Origins

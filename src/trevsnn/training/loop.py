@@ -18,15 +18,14 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
+from trevsnn._util.decoration import decoration
+from trevsnn._util.files import in_words
 from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch, LoadingError
-from trevsnn.decoration import decoration
-from trevsnn.files import in_words
+from trevsnn.training.batches import reading_workers, test_batches, training_batches
 from trevsnn.training.config import TrainConfig
-from trevsnn.training.conversion import make_frames, with_frames
 from trevsnn.training.evaluation import evaluate
-from trevsnn.training.event_log import EventLog
-from trevsnn.training.feeding import reading_workers, test_batches, training_batches
+from trevsnn.training.event_frames import make_frames, with_frames
 from trevsnn.training.heading import describe_run
 from trevsnn.training.learner import Learner, NonFiniteError, choose_device
 from trevsnn.training.origins import Origins
@@ -35,6 +34,7 @@ from trevsnn.training.progress import ProgressReporter, peak_memory
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_state import RunState, SavedState, with_same_steps
 from trevsnn.training.stopping import StoppedError, StopRequest, stop_requests
+from trevsnn.training.tensorboard import EventLog
 
 
 def train(

@@ -31,11 +31,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trevsnn.checks import is_number
+from trevsnn._util.checks import is_number
+from trevsnn._util.files import atomic_path, read_text, write_text
 from trevsnn.data import BadImageError, LabelledData, list_data
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
-from trevsnn.files import atomic_path, read_text, write_text
 from trevsnn.models.checkpoint import read_checkpoint
 from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
 from trevsnn.training.config import TrainConfig, dump_config, load_config

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from trevsnn.checks import is_whole, require
+from trevsnn._util.checks import is_whole, require
+from trevsnn._util.suggest import in_a_line, shortened
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
-from trevsnn.suggest import in_a_line, shortened
+from trevsnn.plots.confusion import plot_confusion
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
-from trevsnn.training.confusion_plot import plot_confusion
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder, check_row
 

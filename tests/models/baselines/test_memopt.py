@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trevsnn import create_model
-from trevsnn.analysis.training_step import Subject, Task, measure_memory
+from trevsnn.costs.timed_step import Subject, Task, measure_memory
 from trevsnn.models.baselines.memopt import optimise_memory
 from trevsnn.training import intermediate_supervision_loss
 

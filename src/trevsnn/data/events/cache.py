@@ -11,11 +11,11 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from trevsnn._util.files import atomic_path
 from trevsnn.data.dataset import LabelledData, Samples, Source
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.events.reading import Reading
 from trevsnn.data.fingerprint import SIZE, content_of, has_settled, stand_of
-from trevsnn.files import atomic_path
 
 _VERSION = 2
 """To be raised when the same recording comes to be read or cut in another way."""

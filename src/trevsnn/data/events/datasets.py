@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trevsnn._util.files import read_text
+from trevsnn._util.suggest import shortened
 from trevsnn.data.dataset import LabelledData, Samples, Source
 from trevsnn.data.digits import digits
 from trevsnn.data.events.aedat import read_aedat
@@ -25,8 +27,6 @@ from trevsnn.data.inventory import OTHER_KIND, Listing
 from trevsnn.data.listing import FOLDER, OWN, entries_of, extension_of, kind_of, leave_out_beside, passed_over
 from trevsnn.data.pictures import BadImageError
 from trevsnn.data.splitting import train_and_test
-from trevsnn.files import read_text
-from trevsnn.suggest import shortened
 
 DVS128, NMNIST = (128, 128), (34, 34)
 """Height and width of the sensors (pixels)."""

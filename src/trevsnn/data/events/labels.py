@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from trevsnn.files import read_text
+from trevsnn._util.files import read_text
 
 _COLUMNS = "class,startTime_usec,endTime_usec"
 _BETWEEN = re.compile(r"[,;\s]+")

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from trevsnn.suggest import suggest
+from trevsnn._util.suggest import suggest
 
 _FOLDER = files("trevsnn.training.recipes")
 _OF_ITS_OWN = {

@@ -1,0 +1,1 @@
+"""What every package may use and none is about: checks, files, tables, messages."""

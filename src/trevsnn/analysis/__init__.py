@@ -1,1 +1,0 @@
-"""What a network costs and does: measurements that leave it unchanged."""

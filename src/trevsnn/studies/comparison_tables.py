@@ -1,0 +1,137 @@
+"""Methods side by side, as tables of text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from trevsnn._util.markdown import markdown_table
+from trevsnn._util.units import unit_of
+from trevsnn.studies.comparison import Row, ratios
+
+_PAPERS = (
+    "papers' memory and time of training are of A100 GPUs in fp16; their memory is that of the whole GPU divided by "
+    "the batch, weights, gradients and optimizer included, the measured one the highest sum of live allocations in one "
+    "step, over what was there before it"
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; `columns` gives the heading of each value by name, in order."""
+
+    title: str
+    columns: Mapping[str, str]
+    rows: Sequence[Mapping[str, str]]
+
+    def markdown(self) -> str:
+        """Title and table."""
+        rows = ((row[name] for name in self.columns) for row in self.rows)
+        return "\n".join([f"{self.title}:", "", *markdown_table(self.columns.values(), rows)])
+
+
+def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
+    """What was measured, next to what papers report where they do, and as multiples of the reference's."""
+    tables = [_measured(rows)]
+    if any(row.paper for row in rows):
+        tables.append(_reported([row for row in rows if row.paper]))
+    if len(rows) > 1:
+        tables.append(_against(rows, reference))
+    return tables
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What has to be known: what papers' figures are of, how memory was optimised, and why figures are missing."""
+    papers = [_PAPERS] if any(row.paper for row in rows) else []
+    levels = [
+        f"{row.label}: SpikingJelly's memory optimisation at level {row.memopt_level}"
+        for row in rows
+        if row.memopt_level is not None
+    ]
+    return papers + levels + [f"{row.label}: {row.error}" for row in rows if row.error is not None]
+
+
+def _measured(rows: Sequence[Row]) -> Table:
+    unit, scale = unit_of(max(row.strict or 0 for row in rows))
+    columns = {
+        "method": "method",
+        "accuracy": "test accuracy",
+        "parameters": "parameters (M)",
+        "timesteps": "T",
+        "macs": "MACs (M)",
+        "memory": "training memory, MB per image",
+        "speed": "images/s (lowest to highest)",
+        "rate": "firing rate",
+        "published": f"published {unit}",
+        "strict": f"strict {unit}",
+    }
+    shown = [
+        {
+            "method": row.label,
+            "accuracy": _number(row.method.accuracy, ".2%"),
+            "parameters": _number(row.parameters, ".2f", 1e6),
+            "timesteps": _number(row.timesteps, "d"),
+            "macs": _number(row.macs, ",.0f", 1e6),
+            "memory": _number(row.bytes_per_image, ",.1f", 1e6),
+            "speed": f"{median(row.rates):.3g} ({row.rates[0]:.3g} to {row.rates[-1]:.3g})" if row.rates else "",
+            "rate": "" if row.firing_rate is None else f"{row.firing_rate:.2%}{' assumed' if row.assumed else ''}",
+            "published": _number(row.published, ",.3f", scale),
+            "strict": _number(row.strict, ",.3f", scale),
+        }
+        for row in rows
+    ]
+    if all(row.method.accuracy is None for row in rows):
+        del columns["accuracy"]
+    return Table("Measured", columns, shown)
+
+
+def _reported(rows: Sequence[Row]) -> Table:
+    columns = {
+        "method": "method",
+        "parameters": "parameters (M)",
+        "memory": "training memory, MB per image",
+        "energy": "published mJ",
+        "accuracy": "ImageNet top-1",
+    }
+    shown = []
+    for row in rows:
+        paper = row.paper
+        assert paper is not None, "such rows are given"
+        shown.append(
+            {
+                "method": row.label,
+                "parameters": _number(paper.parameters, ".1f", 1e6) + _times(row.parameters, paper.parameters),
+                "memory": _number(paper.bytes_per_image, ".1f", 1e6)
+                + _times(row.bytes_per_image, paper.bytes_per_image),
+                "energy": _number(paper.energy, ".2f", 1e9)
+                + _times(None if row.assumed else row.published, paper.energy),  # a rate can be chosen to give any
+                "accuracy": _number(paper.accuracy, ".1%"),
+            }
+        )
+    return Table("Reported in papers, and in brackets how many times as much was measured", columns, shown)
+
+
+def _against(rows: Sequence[Row], reference: Row) -> Table:
+    columns = {
+        "method": "method",
+        "bytes_per_image": "training memory",
+        "seconds": "time of a step",
+        "published": "energy, published",
+        "strict": "energy, strict",
+    }
+    shown: list[dict[str, Any]] = []
+    for row in rows:
+        cells = {
+            name: _number(ours, ".2f") + (f" (paper {theirs:.2f})" if theirs is not None else "")
+            for name, (ours, theirs) in ratios(row, reference).items()
+        }
+        shown.append({"method": row.label, **cells})
+    return Table(f"As a multiple of {reference.label}'s", columns, shown)
+
+
+def _number(value: float | None, form: str, scale: float = 1) -> str:
+    return "" if value is None else format(value / scale if scale != 1 else value, form)
+
+
+def _times(measured: float | None, reported: float | None) -> str:
+    return f" ({measured / reported:.2f})" if measured is not None and reported else ""
