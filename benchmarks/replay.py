@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from trevsnn import ReversibleGrid, create_model
 from trevsnn._util.markdown import markdown_table
 from trevsnn.costs.machine import describe, named_values
-from trevsnn.reversible import guard, tap
+from trevsnn.reversible import guard, nodes
 from trevsnn.reversible.state import ModuleState
 
 
@@ -97,7 +97,7 @@ def watch_safeguards(stopwatch: Stopwatch) -> None:
     stopwatch.times("comparison", guard.Watch, "forward")  # backward contains the second run
     stopwatch.times("comparison", guard.Kept, "__init__", "check", "note", "finish")
     stopwatch.times("comparison", guard, "check")
-    stopwatch.times("comparison", tap, "check")
+    stopwatch.times("comparison", nodes, "check")
     stopwatch.times("search", ModuleState, "__init__", "forget_unchanged", "modified")
     restored = ModuleState.restored
 

@@ -11,7 +11,7 @@ from helpers import key_spikes, relative_error
 from torch.nn.functional import avg_pool2d, conv2d
 
 from trevsnn.deployment import export_nir
-from trevsnn.deployment.nir_graph import _BELOW_THRESHOLD
+from trevsnn.deployment.plan import just_below
 from trevsnn.models import weights_info
 
 
@@ -87,9 +87,10 @@ def test_key_neurons_are_leaks_and_thresholds(build, tmp_path):
     assert used == {nir.Input, nir.Conv2d, nir.Scale, nir.Threshold, nir.AvgPool2d, nir.Flatten, nir.Output}
 
 
-def test_a_potential_at_the_threshold_spikes():
-    v = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(0))], np.float32)
-    np.testing.assert_array_equal(v > _BELOW_THRESHOLD, [True, False])
+@pytest.mark.parametrize("threshold", [0.5, 1.0, 0.3])
+def test_a_potential_at_the_threshold_spikes(threshold):
+    v = np.array([threshold, np.nextafter(np.float32(threshold), np.float32(0))], np.float32)
+    np.testing.assert_array_equal(v > just_below(threshold), [True, False])
 
 
 def test_the_graph_says_what_it_is(build, tmp_path):

@@ -8,7 +8,7 @@ from helpers import key_spikes, relative_error
 from onnx import helper
 
 from trevsnn.deployment import export_onnx, plan_network
-from trevsnn.deployment.onnx_graph import _OFFSET, _SLOPE, OLDEST_OPSET
+from trevsnn.deployment.onnx_graph import OLDEST_OPSET, ramp
 from trevsnn.models import weights_info
 
 NETWORKS = [
@@ -52,24 +52,25 @@ def test_spikes_are_comparisons(build, tmp_path):
     }
 
 
-def test_the_hard_sigmoid_is_the_comparison(session):
-    half = np.float32(0.5)
-    near = [half]
-    for direction in (0, 1):
-        value = half
+@pytest.mark.parametrize("threshold", [0.5, 1.0, 0.3, 0.7, 1e-6, 1234.5])
+def test_the_hard_sigmoid_is_the_comparison(session, threshold):
+    limit = np.float32(threshold)
+    near = [limit]
+    for direction in (0, np.inf):
+        value = limit
         for _ in range(1000):
             value = np.nextafter(value, np.float32(direction))
             near.append(value)
     random = np.random.default_rng(0).integers(0, 2**32, 2**20, np.uint32).view(np.float32)
     v = np.concatenate([np.array([*near, 0, -0.0, 1e-45, np.inf, -np.inf], np.float32), random[np.isfinite(random)]])
     value = helper.make_tensor_value_info
-    node = helper.make_node("HardSigmoid", ["v"], ["s"], alpha=_SLOPE, beta=_OFFSET)
+    node = helper.make_node("HardSigmoid", ["v"], ["s"], **dict(zip(("alpha", "beta"), ramp(threshold), strict=True)))
     graph = helper.make_graph(
         [node], "spike", [value("v", 1, [len(v)])], [value("s", onnx.TensorProto.FLOAT, [len(v)])]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     (spikes,) = session(model.SerializeToString()).run(None, {"v": v})
-    np.testing.assert_array_equal(spikes, (v >= 0.5).astype(np.float32))
+    np.testing.assert_array_equal(spikes, (v >= limit).astype(np.float32))
 
 
 @pytest.mark.parametrize("opset", [OLDEST_OPSET, 15, 17, 21])

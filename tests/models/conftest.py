@@ -12,7 +12,9 @@ def build():
     def build(**options):
         torch.manual_seed(0)
         small = {"channels": (8, 8, 12, 12), "num_classes": 5, "kernel_size": 3, "in_chans": 3}
-        return excite(create_model("trevsnn_tiny", **{**small, **options}))
+        model = excite(create_model("trevsnn_tiny", **{**small, **options}))
+        model.set_intermediate_supervision()
+        return model
 
     return build
 

@@ -22,7 +22,9 @@ OPTIONS = {"channels": (4, 4, 8, 8), "num_classes": 5, "kernel_size": 3}
 
 def build(timesteps=4, **options):
     torch.manual_seed(0)
-    return excite(create_model("trevsnn_dvs", **{**OPTIONS, **options}, timesteps=timesteps))
+    model = excite(create_model("trevsnn_dvs", **{**OPTIONS, **options}, timesteps=timesteps))
+    model.set_intermediate_supervision()
+    return model
 
 
 def clip(timesteps=4, batch=3, size=32):

@@ -22,6 +22,8 @@ OTHER = {
     "residual_scale": False,
     "learn_decay": False,
     "aux_heads": False,
+    "threshold": 0.4,
+    "window": (0.2, 0.7),
     "drop_rate": 0.5,
     "drop_path_rate": 0.5,
     "two_stream": True,

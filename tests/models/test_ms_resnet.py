@@ -131,7 +131,7 @@ def test_key_neurons_are_the_only_memory_through_time():
     for row in model.grid.cells:
         row.load_state_dict(model.grid.cells[0].state_dict())
     rates = []
-    model.grid(model.encoder(inputs(model)), lambda state: rates.append(state.spikes()))
+    model.grid(constant=model.encoder(inputs(model)), readout=lambda state: rates.append(state.spikes()))
     assert rates[0].any()
     assert all(torch.equal(rate, rates[0]) for rate in rates)
 

@@ -65,6 +65,7 @@ def test_every_named_network_is_bit_identical_in_all_memory_settings(name, optio
     for memory in get_args(Memory):
         torch.manual_seed(0)
         model = create_model(name, memory=memory, num_classes=10, **options)
+        model.set_intermediate_supervision()
         x = torch.randn(model.config.input_shape(2, 64, 64)).requires_grad_()
         intermediate_supervision_loss(model(x), torch.tensor([0, 1]), 0.1).backward()
         found[memory] = {name.removeprefix("grid."): grad for name, grad in gradients(model, [x]).items()}
@@ -97,6 +98,21 @@ def test_training_returns_every_head_and_inference_the_deployed_one(build, image
     assert [output.shape for output in outputs] == [(3, 5)] * 4
     assert model.eval()(images).shape == (3, 5)
     assert build(aux_heads=False).train()(images).shape == (3, 5)
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_any_training_loop_can_train_it(build, images, frames):
+    model = build(frames=frames)
+    model.set_intermediate_supervision(False)
+    output = model.train()(images.expand(4, *images.shape) if frames else images)
+    torch.nn.functional.cross_entropy(output, torch.tensor([0, 1, 2])).backward()
+    learned = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == learned
+    assert not any(name.startswith("aux_heads.") for name in learned)
+    model.reset_classifier(7)
+    assert not any(parameter.requires_grad for parameter in model.aux_heads.parameters())
+    model.set_intermediate_supervision()
+    assert all(parameter.requires_grad for parameter in model.aux_heads.parameters())
 
 
 def test_features_and_head_make_up_the_forward_pass(build, images):
@@ -282,6 +298,7 @@ def test_the_published_network_trains_in_the_memory_that_the_documentation_claim
     batch, images, labels = 16, torch.randn(16, 3, 224, 224), torch.zeros(16, dtype=torch.long)
     for memory, most in (("reversible", 16e6), ("packed", 55e6)):
         model = create_model("trevsnn_small", memory=memory)
+        model.set_intermediate_supervision()
         for p in model.parameters():
             p.grad = torch.zeros_like(p)
         peak = peak_bytes(lambda model=model: intermediate_supervision_loss(model(images), labels, 0.1).backward())

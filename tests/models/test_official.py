@@ -31,6 +31,7 @@ def model(recorded):
     theirs = part(recorded, "param/")
     model = TRevSNN(infer_official_config(theirs))
     model.load_state_dict(convert_official(theirs))
+    model.set_intermediate_supervision()
     return model
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from trevsnn.costs.states import watching_states
 from trevsnn.data import BadImages, load_dataset
 from trevsnn.data.loading import Batch
 from trevsnn.models import create_model, weights_info
@@ -38,7 +37,7 @@ def test_histograms_are_those_of_all_potentials_together(model):
         for level, v in enumerate(state.membranes):
             seen.setdefault((state.t, level), []).append(v.flatten())
 
-    with watching_states(model, counted.add), watching_states(model, note):
+    with model.grid.observe(counted.add), model.grid.observe(note):
         for count in (3, 1):
             model(images(model, count))
     for (t, level), parts in seen.items():
@@ -80,7 +79,7 @@ def test_drawn_part_of_a_histogram(width):
 
 def test_maps_show_the_share_of_channels_that_fire(model):
     x, states = images(model, 3), []
-    with torch.no_grad(), watching_states(model, states.append):
+    with torch.no_grad(), model.grid.observe(states.append):
         probabilities = model(x).softmax(1)
     shown = spike_maps(model, Batch(x, torch.tensor([4, 5, 6]), []), BadImages())
     assert [one.label for one in shown] == [4, 5, 6]

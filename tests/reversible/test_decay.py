@@ -6,15 +6,10 @@ import pytest
 import torch
 from helpers import TOLERANCES, relative_error
 
-from trevsnn.reversible.decay import (
-    MAX_ERROR,
-    Release,
-    anchor_channels,
-    leak,
-    per_channel,
-)
+from trevsnn.reversible.decay import MAX_ERROR, Anchor, anchor_channels, leak, per_channel
+from trevsnn.reversible.decay_gradient import Exchanged, Reconstructed
+from trevsnn.reversible.nodes import Release, tap
 from trevsnn.reversible.shadow import Shadow, channels_at_end
-from trevsnn.reversible.tap import Collect, Reconstruct, Tap
 
 
 def rows(timesteps, *values):
@@ -118,7 +113,7 @@ def test_the_shared_tap_collects_the_gradient_without_potentials(alpha, timestep
     f, alpha = [x.clone().requires_grad_() for x in f], alphas[0].clone().requires_grad_()
     h, token, loss = None, None, 0.0
     for x, weight in zip(f, weights, strict=True):
-        x, token = Tap.apply(Collect, None, False, None, alpha, token, None, None, x)
+        x, token = tap(x, alpha, token, kind=Exchanged)
         h = leak(alpha.detach(), h, x)
         loss = loss + (weight * h.sin()).sum()
     loss.backward()
@@ -137,8 +132,9 @@ def test_the_step_tap_gives_the_gradient_of_every_step_from_reconstructed_potent
     f, alphas = ([x.clone().requires_grad_() for x in xs] for xs in (f, alphas))
     h, token, loss = f[0], None, (weights[0] * f[0].sin()).sum()
     for t in range(1, timesteps):
-        anchor = None if anchors[t] is None else shadow_of(h[:, anchors[t]])  # in float64 h is its own shadow
-        x, token = Tap.apply(Reconstruct, None, False, None, alphas[t], token, anchor, anchors[t], f[t])
+        channels = anchors[t]  # in float64 h is its own shadow
+        anchor = None if channels is None else Anchor(shadow_of(h[:, channels]), channels)
+        x, token = tap(f[t], alphas[t], token, anchor, kind=Reconstructed)
         h = leak(alphas[t].detach(), h, x)
         loss = loss + (weights[t] * h.sin()).sum()
     (loss,) = Release.apply(1, loss, token, shadow_of(h))
@@ -151,7 +147,7 @@ def test_the_step_tap_gives_the_gradient_of_every_step_from_reconstructed_potent
 
 def test_a_gradient_that_bypasses_the_release_is_an_error():
     f, alpha = torch.ones(1, 2, requires_grad=True), torch.ones(2, requires_grad=True)
-    x, _ = Tap.apply(Reconstruct, None, False, None, alpha, None, None, None, f)
+    x, _ = tap(f, alpha, None, kind=Reconstructed)
     with pytest.raises(RuntimeError, match="compute the loss from what the grid returns"):
         x.sum().backward()
 

@@ -164,6 +164,7 @@ def _study(
             yield batch
 
     torch.manual_seed(seed_of(seed, LAYERS))
+    trained.model.set_intermediate_supervision()
     study = temporal_gradient_study(trained.model, partial(training_loss, trained.config), counted())
     if not sizes:
         raise ValueError("there is no image to train on that can be read")

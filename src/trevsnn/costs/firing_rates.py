@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from trevsnn.costs.states import watching_states
 from trevsnn.models import TRevSNN
 from trevsnn.reversible import StepState
 
@@ -21,6 +20,6 @@ def level_firing_rates(model: TRevSNN, clip: Tensor) -> Tensor:
     def note(state: StepState) -> None:
         rates.append(torch.stack([state.spikes(level).mean() for level in range(len(state.membranes))]))
 
-    with watching_states(model.eval(), note):
+    with model.eval().grid.observe(note):
         model(clip)
     return torch.stack(rates)

@@ -16,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trevsnn.costs.peak_memory import peak_bytes
-from trevsnn.costs.states import watching_states
 from trevsnn.models import TRevSNN
 from trevsnn.training import intermediate_supervision_loss
 from trevsnn.training.precision import Precision, autocast
@@ -109,7 +108,7 @@ def measure_step(
     device = next(model.parameters()).device
     images = torch.randn(model.config.input_shape(batch, height, width), device=device)
     labels = torch.zeros(batch, dtype=torch.long, device=device)
-    model.train()
+    model.train().set_intermediate_supervision()
     for p in model.parameters():
         p.grad = torch.zeros_like(p) if p.requires_grad else None
 
@@ -147,9 +146,8 @@ def _kept(model: TRevSNN, loss: Callable[[], Tensor]) -> tuple[int, int, int]:
     def note(tensors: list[Tensor]) -> None:
         potentials.extend(StorageWeakRef(x.untyped_storage()) for x in tensors)
 
-    with _Storages() as made, watching_states(model, lambda state: note(state.membranes)):
+    with _Storages() as made, model.grid.observe(lambda state: note([*state.membranes, *state.shadows])):
         result = loss()
-        note(_shadows(result))
         alive = {ref.cdata: made.found[ref.cdata][1:] for ref, *_ in made.found.values() if not ref.expired()}
     keys = {ref.cdata for ref in potentials if not ref.expired()}
     totals = {"keys": 0, "bits": 0, "others": 0}
@@ -179,20 +177,6 @@ class _Storages(TorchDispatchMode):
                 if storage._cdata not in self._before:
                     self.found[storage._cdata] = StorageWeakRef(storage), storage.nbytes(), x.dtype
         return result
-
-
-def _shadows(result: Tensor) -> list[Tensor]:
-    """What the reconstruction of the potentials starts from."""
-    waiting, seen = [result.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if node.name() == "ReleaseBackward":
-            return list(node.saved_tensors)  # type: ignore[attr-defined]
-        seen.add(node)
-        waiting += [following for following, _ in node.next_functions]
-    return []
 
 
 def _bytes(tensors: list[Any]) -> int:

@@ -24,7 +24,6 @@ from torch import Tensor
 from trevsnn.deployment.module import PlanModule
 from trevsnn.deployment.onnx_graph import OnnxGraph, convolution_attributes
 from trevsnn.deployment.plan import Convolve, Operation, Plan, Spikes
-from trevsnn.neurons import THRESHOLD
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -54,16 +53,15 @@ class Int8Graph(OnnxGraph):
         elif not (isinstance(operation, Spikes) and operation.input in self.thresholded):
             super().write(operation)
 
-    def _spikes(self, membrane: str, name: str) -> None:
-        threshold = self.constant("threshold", np.array(THRESHOLD, np.float32))
-        fires = self.node("GreaterOrEqual", [membrane, threshold], f"{name}_bool")
+    def _spikes(self, membrane: str, name: str, threshold: float) -> None:
+        fires = self._fires(membrane, name, threshold)
         quantised = self.node("Cast", [fires], f"{name}_uint8", to=onnx.TensorProto.UINT8)
         self._dequantise(quantised, name, "spikes", _SPIKE, 0)
 
     def _quantised(self, conv: Convolve) -> None:
         spikes, source = self.thresholded.get(conv.name), self.scales[conv.input]
         full_range = source != _SPIKE and conv.groups == 1
-        bias = conv.bias.astype(np.float64) - (THRESHOLD if spikes else 0)
+        bias = conv.bias.astype(np.float64) - (spikes.neuron.threshold if spikes else 0)
         weight_scale = np.abs(conv.weight).max((1, 2, 3)) / (63 if full_range else 127)
         smallest = np.abs(bias) / (source * _LARGEST_BIAS)
         shared = (weight_scale >= smallest).all()  # else the scale is this operation's own
@@ -71,7 +69,7 @@ class Int8Graph(OnnxGraph):
         weight_scale = np.where(weight_scale > 0, weight_scale, 1).astype(np.float32)
         weight = np.rint(conv.weight / weight_scale.reshape(-1, 1, 1, 1)).astype(np.int8)
         unit = np.float32(source) * weight_scale  # of the sums of integers, per channel
-        bias = np.rint(bias / unit) + bool(spikes)  # a potential at the threshold spikes
+        bias = np.rint(bias / unit) + (spikes is not None)  # a potential at the threshold spikes
         inputs = [
             conv.input,
             self._constant_dequantised(f"{conv.parameters if shared else conv.name}_weight", weight, weight_scale),
@@ -80,8 +78,8 @@ class Int8Graph(OnnxGraph):
         output = self.node("Conv", inputs, f"{conv.name}_float", **convolution_attributes(conv))
         if spikes:
             scale = self._scale(conv.name, float(unit.min()) / _LEVELS, 0)
-            quantised = self.node("QuantizeLinear", [output, *scale], f"{spikes}_uint8")
-            self._dequantise(quantised, spikes, "saturated", 1 / _LEVELS, 0)
+            quantised = self.node("QuantizeLinear", [output, *scale], f"{spikes.name}_uint8")
+            self._dequantise(quantised, spikes.name, "saturated", 1 / _LEVELS, 0)
         else:
             low, high = self.ranges[conv.name]
             step = (high - low) / _LEVELS or 1.0
@@ -108,15 +106,18 @@ class Int8Graph(OnnxGraph):
         ]
 
 
-def _thresholded(plan: Plan) -> dict[str, str]:
-    """Convolutions that nothing but spikes are made of, and the names of these spikes."""
+def _thresholded(plan: Plan) -> dict[str, Spikes]:
+    """Convolutions that nothing but spikes are made of, and these spikes."""
     uses: dict[str, list[Operation]] = {}
     for operation in plan.operations:
         for name in operation.inputs:
             uses.setdefault(name, []).append(operation)
     convolutions = [o.name for o in plan.operations if isinstance(o, Convolve)]
     return {
-        name: uses[name][0].name for name in convolutions if len(uses[name]) == 1 and isinstance(uses[name][0], Spikes)
+        name: user
+        for name in convolutions
+        for user in uses[name][:1]
+        if len(uses[name]) == 1 and isinstance(user, Spikes)
     }
 
 

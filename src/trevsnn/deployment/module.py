@@ -27,7 +27,6 @@ from trevsnn.deployment.plan import (
     Surround,
 )
 from trevsnn.layers.two_stream import LIMIT, STEP
-from trevsnn.neurons import THRESHOLD
 
 
 class PlanModule(nn.Module):
@@ -76,8 +75,8 @@ class PlanModule(nn.Module):
                 return conv2d(pad(x, (left, right, top, bottom)), weight, bias, stride, groups=groups)
             case Leak(name=name):
                 return x * getattr(self, name)
-            case Spikes():
-                return (x >= THRESHOLD).to(x.dtype)
+            case Spikes(neuron=neuron):
+                return (x >= neuron.threshold).to(x.dtype)
             case Add():
                 return x + inputs[1]
             case Grid():

@@ -38,10 +38,8 @@ from trevsnn.deployment.plan import (
     SpatialMean,
     Spikes,
     StepMean,
+    just_below,
 )
-from trevsnn.neurons import THRESHOLD
-
-_BELOW_THRESHOLD = np.nextafter(np.float32(THRESHOLD), np.float32(0))
 
 
 def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
@@ -111,8 +109,8 @@ def _node(operation: Operation, shape: tuple[int, ...]) -> nir.NIRNode:
             return nir.Conv2d(shape[1:], weight, stride, (top, left), 1, groups, bias)  # type: ignore[arg-type]
         case Leak(decay=decay):
             return nir.Scale(np.broadcast_to(decay[:, None, None], shape).copy())
-        case Spikes():
-            return nir.Threshold(np.full(shape, _BELOW_THRESHOLD))
+        case Spikes(neuron=neuron):
+            return nir.Threshold(np.full(shape, just_below(neuron.threshold)))
         case SpatialMean():
             size = np.array(shape[1:])
             return nir.AvgPool2d(size, size, np.zeros(2, int))

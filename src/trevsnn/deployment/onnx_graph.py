@@ -37,16 +37,21 @@ from trevsnn.deployment.plan import (
     Spikes,
     StepMean,
     Surround,
+    just_below,
 )
 from trevsnn.layers.two_stream import LIMIT, STEP
-from trevsnn.neurons import THRESHOLD
 
 OLDEST_OPSET = 13
 """The first that quantises per channel."""
 DEFAULT_OPSET = 18
 BATCH = "batch"
 
-_SLOPE, _OFFSET = float(2**25), float(1 - 2**24)
+
+def ramp(threshold: float) -> tuple[float, float]:
+    """Slope and offset of a ramp that is 1 from the threshold on and 0 at the next smaller float: exact in fp32."""
+    threshold = float(np.float32(threshold))
+    slope = 1 / (threshold - float(just_below(threshold)))
+    return slope, 1 - slope * threshold
 
 
 class OnnxGraph:
@@ -80,8 +85,8 @@ class OnnxGraph:
                 self._convolve(operation)
             case Leak(decay=decay):
                 self.node("Mul", [*inputs, self.constant(f"{name}_decay", decay[:, None, None])], name)
-            case Spikes():
-                self._spikes(operation.input, name)
+            case Spikes(neuron=neuron):
+                self._spikes(operation.input, name, neuron.threshold)
             case Add():
                 self.node("Add", inputs, name)
             case Grid():
@@ -131,13 +136,16 @@ class OnnxGraph:
         whole = self.node("Round", [units], f"{name}_whole")
         self.node("Clip", [self.node("Mul", [whole, step], f"{name}_unlimited"), *limits], name)
 
-    def _spikes(self, membrane: str, name: str) -> None:
+    def _spikes(self, membrane: str, name: str, threshold: float) -> None:
         if self.spike_op == "hard-sigmoid":
-            self.node("HardSigmoid", [membrane], name, alpha=_SLOPE, beta=_OFFSET)
-            return
-        threshold = self.constant("threshold", np.array(THRESHOLD, np.float32))
-        fires = self.node("GreaterOrEqual", [membrane, threshold], f"{name}_bool")
-        self.node("Cast", [fires], name, to=onnx.TensorProto.FLOAT)
+            slope, offset = ramp(threshold)
+            self.node("HardSigmoid", [membrane], name, alpha=slope, beta=offset)
+        else:
+            self.node("Cast", [self._fires(membrane, name, threshold)], name, to=onnx.TensorProto.FLOAT)
+
+    def _fires(self, membrane: str, name: str, threshold: float) -> str:
+        limit = self.constant(f"threshold_{threshold}", np.array(threshold, np.float32))
+        return self.node("GreaterOrEqual", [membrane, limit], f"{name}_bool")
 
 
 def convolution_attributes(conv: Convolve) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trevsnn.layers import FoldedStem, Fusion, SpikingBlock, SpikingBranch, Stem, TwoStreams
 from trevsnn.models.network import Cell, TRevSNN
+from trevsnn.neurons import Neuron
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -60,6 +61,10 @@ class Leak(Operation):
 @dataclass(frozen=True, kw_only=True)
 class Spikes(Operation):
     """1.0 where input >= threshold, else 0.0."""
+
+    neuron: Neuron
+    key: bool = False
+    """Of the key neurons of a level, at a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +149,7 @@ class Plan:
     @property
     def key_spikes(self) -> list[str]:
         """The spikes of the key neurons, of every step and level in turn."""
-        return [o.name for o in self.operations if isinstance(o, Spikes) and "block" not in o.name]
+        return [o.name for o in self.operations if isinstance(o, Spikes) and o.key]
 
 
 def plan_network(folded: TRevSNN, height: int, width: int) -> Plan:
@@ -193,7 +198,7 @@ class _Writer:
                     leaked = self._add(Leak, f"{name}_leak", membranes_before[level], decay=decay)
                     h = self._sum(f"{name}_membrane", h, leaked)
                 membranes.append(h)
-                spikes.append(self._add(Spikes, f"{name}_spikes", h))
+                spikes.append(self._add(Spikes, f"{name}_spikes", h, neuron=self.model.grid.neuron, key=True))
             if config.frames or t == config.timesteps - 1:
                 rates.append(self._add(SpatialMean, f"step{t}_rates", spikes[-1], shape=(config.channels[-1], 1, 1)))
         self._head(self._add(StepMean, "rates", *rates) if config.frames else rates[0])
@@ -266,10 +271,10 @@ class _Writer:
 
     def _branch(self, name: str, block: SpikingBranch, x: str) -> str:
         """`dw2(pw2(spike(pw1(dw1(spike(x))))))`; gamma is folded."""
-        branch = self._add(Spikes, f"{name}_spikes", x)
+        branch = self._add(Spikes, f"{name}_spikes", x, neuron=block.neuron)
         branch = self._convolve(f"{name}_spread", block.depthwise, branch)
         branch = self._convolve(f"{name}_expand", block.pointwise, branch)
-        branch = self._add(Spikes, f"{name}_wide_spikes", branch)
+        branch = self._add(Spikes, f"{name}_wide_spikes", branch, neuron=block.neuron)
         branch = self._convolve(f"{name}_reduce", block.tail.pointwise, branch)
         return self._convolve(f"{name}_branch", block.tail.depthwise, branch)
 
@@ -355,6 +360,11 @@ class _Writer:
         self.shapes[name] = shape or self.shapes[inputs[0]]
         self.operations.append(kind(name=name, inputs=inputs, shape=self.shapes[name], **fields))
         return name
+
+
+def just_below(threshold: float) -> np.float32:
+    """The largest float32 at which a neuron does not fire."""
+    return np.nextafter(np.float32(threshold), np.float32(-np.inf))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

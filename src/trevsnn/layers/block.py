@@ -16,7 +16,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from trevsnn.layers.convolution import Depthwise, StandardisedConvolution
-from trevsnn.neurons import cheap, spike
+from trevsnn.neurons import Neuron, cheap
 
 EXPANSION = 4
 
@@ -47,6 +47,7 @@ class SpikingBranch(nn.Module):
         shared_tail: the second half, shared with other branches; None for one of its own.
         drop_path: probability of dropping the branch of a sample in training.
         residual_scale: learn gamma; a branch with a shared tail has none in any case.
+        neuron: the two neurons of the branch; `Neuron()` by default.
     """
 
     WEIGHTS = 8  # how many `weights` returns
@@ -58,6 +59,7 @@ class SpikingBranch(nn.Module):
         shared_tail: BlockTail | None = None,
         drop_path: float = 0.0,
         residual_scale: bool = True,
+        neuron: Neuron | None = None,
     ):
         super().__init__()
         self.depthwise = Depthwise(channels, kernel_size)
@@ -66,6 +68,7 @@ class SpikingBranch(nn.Module):
         has_gamma = residual_scale and shared_tail is None
         self.gamma = nn.Parameter(torch.ones(channels)) if has_gamma else None
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.neuron = neuron or Neuron()
 
     def weights(self) -> tuple[Tensor, ...]:
         """Weights and biases of the four convolutions as they are applied, gamma included."""
@@ -85,8 +88,8 @@ class SpikingBranch(nn.Module):
         """Args: what `weights` and `branch_scale` return; without weights, the branch calls them itself."""
         if not weights:
             weights, scale = self.weights(), self.branch_scale(x)
-        u = cheap(self.depthwise, spike(x), *weights[:2])
-        branch = self.tail(spike(self.pointwise(u, *weights[2:4])), *weights[4:])
+        u = cheap(self.depthwise, self.neuron(x), *weights[:2])
+        branch = self.tail(self.neuron(self.pointwise(u, *weights[2:4])), *weights[4:])
         return branch if scale is None else branch * scale
 
 

@@ -11,7 +11,7 @@ Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learn
 from torch import Tensor, nn
 
 from trevsnn.layers.fusion import ConvNorm
-from trevsnn.neurons import spike
+from trevsnn.neurons import Neuron
 
 
 class MembraneShortcutBlock(nn.Module):
@@ -21,16 +21,25 @@ class MembraneShortcutBlock(nn.Module):
         in_channels, channels: C_in and C.
         stride: of the first convolution and the shortcut.
         reads_spikes: x is spikes already.
+        neuron: the neurons of the unit; `Neuron()` by default.
     """
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, reads_spikes: bool = False):
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        reads_spikes: bool = False,
+        neuron: Neuron | None = None,
+    ):
         super().__init__()
         self.conv1 = ConvNorm(in_channels, channels, 3, stride)
         self.conv2 = ConvNorm(channels, channels, 3)
         same = stride == 1 and in_channels == channels
         self.shortcut = nn.Identity() if same else ConvNorm(in_channels, channels, 1, stride)
         self.reads_spikes = reads_spikes
+        self.neuron = neuron or Neuron()
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes = x if self.reads_spikes else spike(x)
-        return self.shortcut(x) + self.conv2(spike(self.conv1(spikes)))
+        spikes = x if self.reads_spikes else self.neuron(x)
+        return self.shortcut(x) + self.conv2(self.neuron(self.conv1(spikes)))

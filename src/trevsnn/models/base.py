@@ -13,8 +13,8 @@ from trevsnn.reversible import ReversibleGrid
 class SpikingNetwork(nn.Module):
     """A classifier of images (N, in_chans, H, W) or clips (T, N, in_chans, H, W).
 
-    `forward` returns logits (N, num_classes), or in training, from a network with several classifiers, the list of all
-    their logits, the deployed one's last. Nothing is left in the network from one input to the next.
+    `forward` returns logits (N, num_classes); see `set_intermediate_supervision` for the one exception. Nothing is left
+    in the network from one input to the next.
 
     Args:
         config: the options; or give them as keywords (see `config_type`).
@@ -30,11 +30,20 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.config = replace(config or self.config_type(), **options)
         self.weights_info: WeightsInfo | None = None  # what the file said that the weights came from
+        self.intermediate_supervision = False
 
     @property
     def num_classes(self) -> int:
         """Number of classes, 0 without a classifier."""
         return self.config.num_classes
+
+    def set_intermediate_supervision(self, enable: bool = True) -> None:
+        """Train with the classifiers after earlier steps, too, where the network has them (`aux_heads`).
+
+        While enabled, `forward` returns in training the list of the logits of every head, the deployed one's last: what
+        `trevsnn.intermediate_supervision_loss` takes. In a network without such classifiers nothing changes.
+        """
+        self.intermediate_supervision = enable
 
     def no_weight_decay(self) -> set[str]:
         """Names of the parameters that weight decay should leave alone, biases and norms aside."""
@@ -81,6 +90,14 @@ class ReversibleNetwork(SpikingNetwork):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """timm's switch: `"reversible"` memory when enabled, else `"stored"`."""
         self.set_memory("reversible" if enable else "stored")
+
+    def set_intermediate_supervision(self, enable: bool = True) -> None:
+        """Train with the classifiers after earlier steps, too, where the network has them (`aux_heads`).
+
+        While enabled, `forward` returns in training the list of the logits of every head, the deployed one's last: what
+        `trevsnn.intermediate_supervision_loss` takes. In a network without such classifiers nothing changes.
+        """
+        self.intermediate_supervision = enable
 
     def no_weight_decay(self) -> set[str]:
         """Names of the parameters that weight decay should leave alone: the decays of the neurons."""

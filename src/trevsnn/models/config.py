@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from trevsnn._util.checks import is_whole
 from trevsnn.layers.two_stream import MOST_BLOCKS
+from trevsnn.neurons import Neuron
 from trevsnn.reversible import Memory, check_memory
 
 InputEncoding = Literal["shared", "grouped"]
@@ -57,6 +58,33 @@ class BaseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReversibleConfig(BaseConfig):
+    """Options that every network on the reversible grid has.
+
+    Raises:
+        ValueError: for a value that no network can have; the message names the option.
+    """
+
+    memory: Memory = "reversible"
+    """What a training step keeps: "reversible" (the key neurons' codes of 2 bits; cells run again), "packed" (bits in
+    place of spikes; hardly anything runs again) or "stored" (everything)."""
+    threshold: float = Neuron.threshold
+    """Membrane potential from which on a neuron fires."""
+    window: tuple[float, float] = Neuron.window
+    """Lowest and highest membrane potential at which the surrogate gradient is 1; elsewhere it is 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_memory(self.memory)
+        object.__setattr__(self, "window", self.neuron.window)
+
+    @property
+    def neuron(self) -> Neuron:
+        """Every neuron of the network."""
+        return Neuron(self.threshold, self.window)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MSResNetConfig(BaseConfig):
     """Options of a membrane shortcut ResNet.
 
@@ -82,7 +110,7 @@ class MSResNetConfig(BaseConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig(BaseConfig):
+class NetworkConfig(ReversibleConfig):
     """Options of a T-RevSNN, which has a subnetwork for each time step.
 
     Without classes, num_classes=0, it returns pooled features. With frames it is read out after every step, and its
@@ -119,9 +147,6 @@ class NetworkConfig(BaseConfig):
     aux_heads: bool = True
     """Intermediate supervision in training: for images, min(4, T) evenly spaced classifiers, the last after step T; for
     frames, the one classifier after every step."""
-    memory: Memory = "reversible"
-    """What a training step keeps: "reversible" (2-bit codes of the key neurons; cells run again), "packed" (bits in
-    place of spikes; hardly anything runs again) or "stored" (everything)."""
     slices: int = 16
     """In how many slices of the batch, at most, a cell runs its blocks, in every memory setting; 1 for the whole batch
     at once. Small maps are not sliced. Numbers of slices differ in the order in which weight gradients are summed."""
@@ -157,7 +182,6 @@ class NetworkConfig(BaseConfig):
                 f"timesteps={self.timesteps} equal groups of at least 2; choose a multiple of {self.timesteps}, "
                 f"{2 * self.timesteps} or more"
             )
-        check_memory(self.memory)
         check_count("slices", self.slices, 1)
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)

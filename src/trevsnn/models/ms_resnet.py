@@ -26,9 +26,8 @@ from torch import Tensor, nn
 
 from trevsnn.layers import ConvNorm, Fusion, MembraneShortcutBlock
 from trevsnn.models.base import ReversibleNetwork
-from trevsnn.models.config import MSResNetConfig
-from trevsnn.neurons import packed_activations
-from trevsnn.reversible import Memory, ReplayableModule, ReversibleGrid, StepState, check_memory, recompute
+from trevsnn.models.config import MSResNetConfig, ReversibleConfig
+from trevsnn.reversible import ReversibleGrid, StepState, run_once
 
 INITIAL_DECAY = 0.25
 """That of the baseline's neurons, 1 - 1 / tau with tau = 4/3."""
@@ -37,7 +36,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReversibleMSResNetConfig(MSResNetConfig):
+class ReversibleMSResNetConfig(ReversibleConfig, MSResNetConfig):
     """Options of an MS-ResNet with temporal reversibility.
 
     Raises:
@@ -46,14 +45,10 @@ class ReversibleMSResNetConfig(MSResNetConfig):
 
     fusion: bool = True
     """Multi-level fusion: a level also receives the spikes of the level above, of the step before."""
-    memory: Memory = "reversible"
-    """What a training step keeps: "reversible" (2-bit codes of the key neurons; stages run again), "packed" (bits in
-    place of spikes) or "stored" (everything)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_switches("fusion")
-        check_memory(self.memory)
 
 
 class Cell(Fusion):
@@ -87,14 +82,18 @@ class ReversibleMSResNet(ReversibleNetwork):
         # with frames it is part of the cells of level 0: they run again from the frames, which are there anyway
         self.encoder, first = (nn.Sequential(), first) if config.frames else (first, nn.Sequential())
         decays = [nn.Parameter(torch.full((channels,), INITIAL_DECAY)) for channels in config.channels]
-        self.grid = ReversibleGrid(_build_cells(config, [first, *others]), decays, memory=config.memory)
+        self.grid = ReversibleGrid(_build_cells(config, [first, *others]), decays, config.memory, config.neuron)
         self.reset_classifier(config.num_classes)
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W), or (T, N, in_chans, H, W) with frames -> logits (N, num_classes)."""
         self.check_input(x)
-        rates = self.grid(list(x) if self.config.frames else self._encode(x), _firing_rates)
+        if self.config.frames:
+            rates = self.grid(frames=x, readout=_firing_rates)
+        else:
+            x = run_once(list(self.encoder), x, self.grid.memory, self.grid.check_replay, "encoder")
+            rates = self.grid(constant=x, readout=_firing_rates)
         return self.head(torch.stack(rates).mean(0))
 
     def get_classifier(self) -> nn.Module:
@@ -127,34 +126,14 @@ class ReversibleMSResNet(ReversibleNetwork):
                 f"below one pixel; use at least {smallest} x {smallest}"
             )
 
-    def _encode(self, image: Tensor) -> Tensor:
-        """What level 0 receives at every step."""
-        if self.grid.memory == "stored" or not torch.is_grad_enabled():
-            return self.encoder(image)
-        return self._encode_keeping_less(image)  # type: ignore[call-overload]
-
-    @torch.compiler.disable
-    def _encode_keeping_less(self, image: Tensor) -> Tensor:
-        if self.grid.memory == "packed":
-            with packed_activations():
-                return self.encoder(image)
-        units = [ReplayableModule(unit, f"encoder[{i}]", self.grid.check_replay) for i, unit in enumerate(self.encoder)]
-
-        def one_by_one(x: Tensor) -> Tensor:
-            for unit in units:
-                x = recompute(unit, x)  # again within what runs again: one unit's activations at a time
-            return x
-
-        return recompute(one_by_one, image)
-
 
 def _build_stages(config: ReversibleMSResNetConfig) -> list[nn.Sequential]:
     """One per level; the first begins with the stem."""
     kernel_size = 7 if config.stem_stride > 1 else 3
     stages, below = [], config.channels[0]
     for level, (channels, blocks) in enumerate(zip(config.channels, config.blocks, strict=True)):
-        units: list[nn.Module] = [MembraneShortcutBlock(below, channels, 2, reads_spikes=level > 0)]
-        units += [MembraneShortcutBlock(channels, channels) for _ in range(blocks - 1)]
+        units: list[nn.Module] = [MembraneShortcutBlock(below, channels, 2, level > 0, config.neuron)]
+        units += [MembraneShortcutBlock(channels, channels, neuron=config.neuron) for _ in range(blocks - 1)]
         if level == 0:
             units.insert(0, ConvNorm(config.in_chans, channels, kernel_size, config.stem_stride))
         stages.append(nn.Sequential(*units))

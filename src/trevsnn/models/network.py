@@ -36,7 +36,7 @@ from trevsnn.layers.stem import STRIDE
 from trevsnn.models.base import ReversibleNetwork, SpikingNetwork
 from trevsnn.models.config import NetworkConfig
 from trevsnn.models.weights import WEIGHTS_FILE, read_weights_info, save_weights, weights_file
-from trevsnn.reversible import ReplayableModule, ReversibleGrid, Sliced, StepState, recompute
+from trevsnn.reversible import ReversibleGrid, Sliced, StepState, run_once
 
 INITIAL_DECAY = 0.5
 
@@ -89,8 +89,8 @@ def require_trevsnn(model: SpikingNetwork, what: str) -> "TRevSNN":
 class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
     """Temporal-reversible spiking network for images, or for clips of frames (see `NetworkConfig.frames`).
 
-    In training with auxiliary heads `forward` returns the logits of every head, the deployed one last;
-    otherwise one tensor (N, num_classes). `save_pretrained` and `push_to_hub` are huggingface_hub's.
+    `forward` returns logits (N, num_classes), in training with `set_intermediate_supervision()` those of every head, the
+    deployed one last. `save_pretrained` and `push_to_hub` are huggingface_hub's.
 
     Args:
         config: the options; or give them as keywords (see `NetworkConfig`).
@@ -114,10 +114,14 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
             [nn.Parameter(torch.full((channels,), INITIAL_DECAY), config.learn_decay) for channels in config.channels]
             for _ in range(config.timesteps)
         ]
-        self.grid = ReversibleGrid(_build_cells(config), decays, memory=config.memory)
+        self.grid = ReversibleGrid(_build_cells(config), decays, config.memory, config.neuron)
         self.head_drop = nn.Dropout(config.drop_rate)
         self.reset_classifier(config.num_classes)
         self.apply(_initialise)
+
+    def set_intermediate_supervision(self, enable: bool = True) -> None:
+        super().set_intermediate_supervision(enable)
+        self.aux_heads.requires_grad_(enable)  # what is not used is not waited for, by DistributedDataParallel say
 
     def set_negative_slope(self, slope: float) -> None:
         """Slope for negative values of the leaky-relu in the stem and the head; 1 makes both linear."""
@@ -128,14 +132,15 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """(N, in_chans, H, W), or (T, N, in_chans, H, W) with frames -> logits (N, num_classes).
 
-        In training with `aux_heads`: the list of every head's, or with frames of every step's.
+        In training with `set_intermediate_supervision()`: the list of every head's, or with frames of every step's.
         """
+        every_head = self.training and self.intermediate_supervision and self.config.aux_heads and self.num_classes
         if self.config.frames:
             rates = self._run(x, _firing_rates)
-            if self.training and self.config.aux_heads and self.num_classes:
+            if every_head:
                 return [self.head(self.head_drop(rate)) for rate in rates]
             return self.head(self.head_drop(torch.stack(rates).mean(0)))
-        if not (self.training and self.aux_heads):
+        if not (every_head and self.aux_heads):
             return self.forward_head(self.forward_features(x))
         *floats, spikes = self._run(x, self._read_heads)
         logits = [head(self.head_drop(pooled)) for head, pooled in zip(self.aux_heads, floats, strict=True)]
@@ -170,7 +175,7 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
         self.weights_info = self.weights_info and replace(self.weights_info, class_names=None)
         like = self.stem.conv1.weight if isinstance(self.stem, Stem) else next(self.parameters())
         heads = nn.ModuleList(AuxiliaryHead(self.num_features, num_classes) for _ in self.config.head_steps[:-1])
-        self.aux_heads = heads.apply(_initialise).to(like)
+        self.aux_heads = heads.apply(_initialise).to(like).requires_grad_(self.intermediate_supervision)
         self.head: nn.Module = SpikeHead(self.num_features, num_classes) if num_classes else nn.Flatten()
         self.head.apply(_initialise).to(like)
 
@@ -239,13 +244,11 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
     def _run(self, x: Tensor, readout=None) -> list[Tensor]:
         self.check_input(x)
         if self.config.frames:
-            return self.grid(list(x), readout)
-        if self.grid.memory != "stored" and torch.is_grad_enabled():
-            x = recompute(ReplayableModule(self.stem, "the stem", self.grid.check_replay), x)
-        else:
-            x = self.stem(x)
-        grouped = self.config.input_encoding == "grouped"
-        return self.grid(x.chunk(self.config.timesteps, dim=1) if grouped else x, readout)
+            return self.grid(frames=x, readout=readout)
+        x = run_once([self.stem], x, self.grid.memory, self.grid.check_replay, "the stem")
+        if self.config.input_encoding == "grouped":
+            return self.grid(frames=x.chunk(self.config.timesteps, dim=1), readout=readout)
+        return self.grid(constant=x, readout=readout)
 
     def _read_heads(self, state: StepState) -> Tensor | None:
         if state.t not in self.config.head_steps:
@@ -296,7 +299,7 @@ def _build_blocks(config: NetworkConfig, channels: int, shared: Sequence[Sequenc
     rates = [config.drop_path_rate * (i + 1) / len(shared) for i in range(len(shared))]
     kind, width = (SpikingBranch, channels // 2) if config.two_stream else (SpikingBlock, channels)
     blocks = [
-        kind(width, config.kernel_size, tail, rate, config.residual_scale)
+        kind(width, config.kernel_size, tail, rate, config.residual_scale, config.neuron)
         for tails, rate in zip(shared, rates, strict=True)
         for tail in tails
     ]

@@ -1,21 +1,14 @@
-"""Two bits per neuron: bit 0 whether it fired, bit 1 whether it was inside the surrogate window.
+"""Small numbers packed into bytes.
 
-Four codes share a byte: byte i holds the neurons i, i + q, i + 2q and i + 3q of the flattened tensor
-of 4q neurons (the last ones padding), so packing and unpacking are plain contiguous passes.
+With 2 bits, four numbers share a byte: byte i holds the numbers i, i + q, i + 2q and i + 3q of 4q (the last ones
+padding), so packing and unpacking are plain contiguous passes.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils._triton import has_triton
-
-from trevsnn.neurons.masks import fires, in_window
-
-_PER_BYTE = 4
 
 
 def dense(v: Tensor) -> Tensor:
@@ -25,35 +18,16 @@ def dense(v: Tensor) -> Tensor:
     return v.contiguous()
 
 
-def pack(v: Tensor) -> tuple[Tensor, Tensor]:
-    """Spikes (0 or 1) of a dense tensor of membrane potentials, and its 2-bit codes in ceil(v.numel() / 4) bytes."""
-    spikes, codes = _fused(_pack, v.device)(v.detach().as_strided((v.numel(),), (1,)))
-    return spikes.as_strided(v.shape, v.stride()), codes
+def pack(numbers: Tensor, bits: int) -> Tensor:
+    """Numbers below 2^bits (uint8, one dimension) in ceil(len(numbers) * bits / 8) bytes; bits is 1, 2 or 4."""
+    per_byte = 8 // bits
+    if missing := -len(numbers) % per_byte:
+        numbers = pad(numbers, (0, missing))
+    parts = enumerate(numbers.view(per_byte, -1))
+    return reduce(torch.bitwise_or, (part << i * bits if i else part for i, part in parts))
 
 
-def unpack(codes: Tensor, bit: int, shape: torch.Size, strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Bit 0 (fired) or 1 (in the window) of each code, as 0 or 1 in a dense tensor of this shape and these strides."""
-    flat = _fused(_unpack, codes.device)(codes, bit, dtype)
-    return flat.as_strided(shape, strides)
-
-
-def _pack(flat: Tensor) -> tuple[Tensor, Tensor]:
-    spikes = fires(flat)
-    codes = in_window(flat).mul_(2).add_(spikes).to(torch.int8).view(torch.uint8)  # not at once: slower
-    if missing := -len(codes) % _PER_BYTE:
-        codes = pad(codes, (0, missing))
-    quarters = codes.view(_PER_BYTE, -1)
-    return spikes, quarters[0] | quarters[1] << 2 | quarters[2] << 4 | quarters[3] << 6
-
-
-def _unpack(codes: Tensor, bit: int, dtype: torch.dtype) -> Tensor:
-    shifts = torch.arange(bit, 2 * _PER_BYTE, 2, dtype=torch.uint8, device=codes.device)
-    return ((codes >> shifts[:, None]) & 1).to(dtype).flatten()
-
-
-@cache
-def _fused(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """function, as one kernel where PyTorch's compiler makes one that is worth it: on a GPU with Triton."""
-    if device.type == "cuda" and has_triton():
-        return torch.compile(function, dynamic=True)
-    return function
+def unpack(packed: Tensor, bits: int, *, first: int, count: int) -> Tensor:
+    """The `count` bits from `first` on of each number (uint8), the padding included."""
+    shifts = torch.arange(first, 8, bits, dtype=torch.uint8, device=packed.device)
+    return ((packed >> shifts[:, None]) & (2**count - 1)).flatten()

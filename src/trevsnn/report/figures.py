@@ -20,7 +20,7 @@ from torch import Tensor
 from trevsnn._util.units import unit_of
 from trevsnn.costs.energy import LayerCost, total
 from trevsnn.data import FramePreprocessing, Preprocessing
-from trevsnn.neurons.masks import THRESHOLD, WINDOW
+from trevsnn.neurons import Neuron
 from trevsnn.plots.confusion import MOST_NAMED, draw_confusion
 from trevsnn.plots.events import coloured
 from trevsnn.report.findings import SpikeMaps
@@ -41,8 +41,8 @@ _STYLE: Any = {
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _LEFT_OUT = 1e-3
 """Share of the potentials of a level that its picture leaves out at either end."""
-_MOST_BINS, _MOST_MERGED = 120, int(THRESHOLD * BINS_PER_UNIT)
-"""Bins are drawn as one, in twos, fours and so on, until no more than this are left; the threshold stays an edge."""
+_MOST_BINS, _MOST_MERGED = 120, BINS_PER_UNIT // 2
+"""Bins are drawn as one, in twos, fours and so on, until no more than this are left; 0.5 stays an edge."""
 _MOST_MARKED, _MOST_WRITTEN = 40, 8
 """Epochs with a point each; steps for whose rates there is room as numbers."""
 
@@ -152,11 +152,11 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
 
 def potentials(counted: Potentials, level: int) -> Picture:
     """Histogram of the membrane potentials of one level, all steps together and one by one."""
-    density, edges = _histogram(counted.counts[:, level].double())
+    density, edges = _histogram(counted.counts[:, level].double(), counted.neuron.window)
     rate, window = _mean_of(counted.firing_rate[:, level]), _mean_of(counted.window_share[:, level])
 
     def draw(axes: Axes) -> None:
-        axes.axvspan(*WINDOW, color=GOLD, alpha=0.3, linewidth=0, label="surrogate window")
+        axes.axvspan(*counted.neuron.window, color=GOLD, alpha=0.3, linewidth=0, label="surrogate window")
         axes.stairs(density.mean(0), edges, fill=True, color=BLUE, alpha=0.3, label="all steps")
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(density)))
         named = len(density) <= _MOST_WRITTEN
@@ -170,7 +170,7 @@ def potentials(counted: Potentials, level: int) -> Picture:
             axes.figure.colorbar(
                 scale, ax=axes, label="step", ticks=range(0, len(density), -(-len(density) // _MOST_WRITTEN))
             )
-        axes.axvline(THRESHOLD, color=RED, linewidth=1.2, label="threshold")
+        axes.axvline(counted.neuron.threshold, color=RED, linewidth=1.2, label="threshold")
         axes.set(xlabel="membrane potential", ylabel="density", xlim=(edges[0], edges[-1]))
         axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0)
 
@@ -220,11 +220,11 @@ def _as_seen(pixels: Tensor, preprocessing: Preprocessing | FramePreprocessing) 
     return (pixels * std + mean).clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)[None].numpy()
 
 
-def _histogram(counts: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _histogram(counts: Tensor, window: tuple[float, float] = Neuron.window) -> tuple[np.ndarray, np.ndarray]:
     """Counts (T, BINS) -> the part worth drawing: density (T, bins), and the edges (bins + 1,)."""
     seen = counts.sum(0) / counts.sum()
     worth = (seen.cumsum(0) > _LEFT_OUT) & (seen.flip(0).cumsum(0).flip(0) > _LEFT_OUT)
-    worth |= (EDGES[1:] > WINDOW[0] - 0.5) & (EDGES[:-1] < WINDOW[1] + 0.5)
+    worth |= (EDGES[1:] > window[0] - 0.5) & (EDGES[:-1] < window[1] + 0.5)
     first, *_, last = worth.nonzero().flatten().tolist()
     merged = 1
     while merged < _MOST_MERGED and (last - first) // merged > _MOST_BINS:

@@ -13,7 +13,6 @@ from torch import Tensor
 from trevsnn.costs.energy import LayerCost, layer_costs
 from trevsnn.costs.operations import measure_operations
 from trevsnn.costs.remarks import chance_remark, firing_remarks
-from trevsnn.costs.states import watching_states
 from trevsnn.costs.step_memory import StepMemory, measure_step
 from trevsnn.data import BadImages, FramePreprocessing, LabelledData, Preprocessing, evaluation_batches
 from trevsnn.data.loading import TEST_BATCH, Batch
@@ -107,8 +106,8 @@ def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages
         return _with_bar(found, what, math.ceil(len(samples) / TEST_BATCH), console)
 
     model, count = run.model, len(run.dataset.test) if images is None else images
-    potentials = Potentials.none(model.config.timesteps, len(model.config.channels))
-    with watching_states(model, potentials.add):
+    potentials = Potentials.none(model.config.timesteps, len(model.config.channels), model.grid.neuron)
+    with model.grid.observe(potentials.add):
         evaluation = evaluate(model, batches(count, "testing"), bad)
     operations = measure_operations(model, batches(min(count, ENERGY_IMAGES), "counting operations"), bad)
     shown = [maps for batch in batches(min(count, SHOWN_IMAGES), "spikes") for maps in spike_maps(model, batch, bad)]
@@ -179,7 +178,7 @@ def spike_maps(model: TRevSNN, batch: Batch, bad: BadImages) -> list[SpikeMaps]:
     def note(state: StepState) -> None:
         maps.append([state.spikes(level).mean(1).cpu() for level in range(len(state.membranes))])
 
-    with watching_states(model.eval(), note):
+    with model.eval().grid.observe(note):
         probabilities = model(batch.images.to(next(model.parameters()).device)).softmax(1).cpu()
     return [
         SpikeMaps(

@@ -14,7 +14,6 @@ from trevsnn._util.units import megabytes, unit_of
 from trevsnn.costs.energy import ACCUMULATE_ENERGY, MAC_ENERGY, LayerCost, mean_firing_rate, total
 from trevsnn.costs.machine import describe
 from trevsnn.costs.step_memory import PARTS
-from trevsnn.neurons.masks import THRESHOLD, WINDOW
 from trevsnn.report import figures
 from trevsnn.report.findings import Findings, TrainedRun
 from trevsnn.report.potentials import Potentials
@@ -72,8 +71,8 @@ def render(run: TrainedRun, findings: Findings) -> str:
         energy=[figures.energy(parts), figures.firing_rates(findings.costs)],
         energy_table=_energy(parts),
         layers=_layers(findings.costs),
-        threshold=THRESHOLD,
-        window=WINDOW,
+        threshold=findings.potentials.neuron.threshold,
+        window=findings.potentials.neuron.window,
         potentials=[figures.potentials(findings.potentials, level) for level in range(len(run.model.config.channels))],
         rates=_rates(findings.potentials),
         memory=_memory(run, findings),

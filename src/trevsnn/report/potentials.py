@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trevsnn.neurons.masks import THRESHOLD, in_window
+from trevsnn.neurons import Neuron
 from trevsnn.reversible import StepState
 
 LOW, HIGH = -256, 256
@@ -13,31 +13,34 @@ BINS_PER_UNIT = 16
 """A power of 2, so that no rounding moves a potential across an edge."""
 BINS = (HIGH - LOW) * BINS_PER_UNIT
 EDGES = LOW + torch.arange(BINS + 1, dtype=torch.float64) / BINS_PER_UNIT
-_THRESHOLD_BIN = int((THRESHOLD - LOW) * BINS_PER_UNIT)
 
 
 @dataclass(frozen=True)
 class Potentials:
     """Of the key neurons, over any number of images."""
 
+    neuron: Neuron
     counts: Tensor
     """(T, L, BINS), int64: how many potentials lay between which `EDGES`, the lower included; what is beyond the first
     or last edge counts next to it."""
+    fired: Tensor
+    """(T, L), int64: how many reached the threshold."""
     in_window: Tensor
     """(T, L), int64: how many lay in the surrogate window, its edges included."""
 
     @classmethod
-    def none(cls, timesteps: int, levels: int) -> "Potentials":
+    def none(cls, timesteps: int, levels: int, neuron: Neuron | None = None) -> "Potentials":
         """Nothing counted yet."""
-        return cls(*(torch.zeros(timesteps, levels, *rest, dtype=torch.int64) for rest in ((BINS,), ())))
+        counts = torch.zeros(timesteps, levels, BINS, dtype=torch.int64)
+        return cls(neuron or Neuron(), counts, torch.zeros_like(counts[..., 0]), torch.zeros_like(counts[..., 0]))
 
     def add(self, state: StepState) -> None:
         """Count those of all levels after a step."""
         for level, v in enumerate(state.membranes):
             bins = (v.detach().float() * BINS_PER_UNIT).floor_().sub_(LOW * BINS_PER_UNIT).clamp_(0, BINS - 1)
-            bins = bins.nan_to_num_(0).flatten().int()  # NaN never fires
-            self.counts[state.t, level] += bins.bincount(minlength=BINS).cpu()
-            self.in_window[state.t, level] += int(in_window(v).count_nonzero())
+            self.counts[state.t, level] += bins.nan_to_num_(0).flatten().int().bincount(minlength=BINS).cpu()
+            self.fired[state.t, level] += int(self.neuron.fires(v).count_nonzero())
+            self.in_window[state.t, level] += int(self.neuron.in_window(v).count_nonzero())
 
     @property
     def total(self) -> Tensor:
@@ -47,7 +50,7 @@ class Potentials:
     @property
     def firing_rate(self) -> Tensor:
         """(T, L): share that reached the threshold, 0 to 1."""
-        return self.counts[..., _THRESHOLD_BIN:].sum(-1) / self.total
+        return self.fired / self.total
 
     @property
     def window_share(self) -> Tensor:

@@ -1,7 +1,8 @@
 """The reversible engine: it knows nothing of images, blocks or how many levels a network has."""
 
-from trevsnn.reversible.grid import Memory, Readout, ReversibleGrid, StepState, check_memory
+from trevsnn.reversible.grid import Readout, ReversibleGrid, StepState
 from trevsnn.reversible.guard import ReplayError
+from trevsnn.reversible.memory import Memory, check_memory, run_once
 from trevsnn.reversible.replay import ReplayableModule, recompute
 from trevsnn.reversible.slices import Sliced
 
@@ -15,4 +16,5 @@ __all__ = [
     "StepState",
     "check_memory",
     "recompute",
+    "run_once",
 ]

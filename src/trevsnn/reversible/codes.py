@@ -1,67 +1,67 @@
-"""Key neurons as 2-bit codes on their way through autograd.
+"""Key neurons as codes of a few bits on their way through autograd.
 
-A code travels as two tensors: `packed`, the bytes (see `trevsnn.neurons.codes`), and `token`, a zero of the
+A code travels as two tensors: `packed`, the bytes (see `trevsnn.neurons.neuron`), and `token`, a zero of the
 membrane potential's shape that takes no memory (stride 0) and carries the gradient of the spikes back
 to the membrane potential. Neither holds a float per neuron.
 """
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from trevsnn.neurons import pack, unpack
+from trevsnn.neurons import Neuron
 
 
 class _Encode(Function):
     @staticmethod
-    def forward(ctx, v):
-        _, packed = pack(v)
+    def forward(ctx, v, neuron):
+        _, packed = neuron.encode(v)
         token = v.new_zeros(()).expand(v.shape)
         ctx.mark_non_differentiable(packed)
         ctx.save_for_backward(packed)
-        ctx.strides = v.stride()
+        ctx.neuron, ctx.strides = neuron, v.stride()
         ctx.set_materialize_grads(False)
         return packed, token
 
     @staticmethod
     def backward(ctx, _, grad):
         (packed,) = ctx.saved_tensors
-        return None if grad is None else grad * unpack(packed, 1, grad.shape, ctx.strides, torch.uint8)
+        return None if grad is None else grad * ctx.neuron.surrogate(packed, grad.shape, ctx.strides), None
 
 
 class _Decode(Function):
     @staticmethod
-    def forward(ctx, packed, token, strides):
+    def forward(ctx, packed, token, strides, neuron):
         ctx.set_materialize_grads(False)
-        return unpack(packed, 0, token.shape, strides, token.dtype)
+        return neuron.decode(packed, token.shape, strides, token.dtype)
 
     @staticmethod
     def backward(ctx, grad):
-        return None, grad, None
+        return None, grad, None, None
 
 
 class SpikeCode(NamedTuple):
-    """The spikes of one level at one step, in 2 bits per neuron.
+    """The spikes of one level at one step, a few bits per neuron.
 
     `packed` holds the codes, `token` the shape, the dtype and the way back for the gradient, `strides`
-    the memory layout in which `decode` returns the spikes.
+    the memory layout in which `decode` returns the spikes, `neuron` what it means.
     """
 
     packed: Tensor
     token: Tensor
     strides: tuple[int, ...]
+    neuron: Neuron
 
     @classmethod
-    def encode(cls, v: Tensor) -> "SpikeCode":
+    def encode(cls, v: Tensor, neuron: Neuron) -> "SpikeCode":
         """Codes of the membrane potentials v (dense, see `trevsnn.neurons.codes.dense`)."""
-        packed, token = _Encode.apply(v)
-        return cls(packed, token, v.stride())
+        packed, token = _Encode.apply(v, neuron)
+        return cls(packed, token, v.stride(), neuron)
 
     def decode(self) -> Tensor:
         """The spikes as 0 or 1 in the membrane potential's shape, dtype and layout."""
-        return _Decode.apply(self.packed, self.token, self.strides)
+        return _Decode.apply(*self)
 
 
 def decoded(spikes: Tensor | SpikeCode) -> Tensor:

@@ -4,156 +4,133 @@ A column advances by `step` and then shows the level's `membrane` and `spikes`. 
 autograd; `ReversibleColumn` is the same graph, in which every cell runs again in the backward pass.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from trevsnn.neurons import dense, spike
+from trevsnn.neurons import Neuron, dense
 from trevsnn.reversible.codes import SpikeCode, decoded
-from trevsnn.reversible.decay import (
-    Leak,
-    LeakGradient,
-    Release,
-    anchor_channels,
-    expand_decay,
-    leak,
-)
+from trevsnn.reversible.decay import Anchor, ShadowedLevel, expand_decay, leak
+from trevsnn.reversible.decay_gradient import DecayGradient, Exchanged, Fixed, Reconstructed
+from trevsnn.reversible.nodes import Leak, LeakGradient, Release, tap
 from trevsnn.reversible.replay import ReplayableModule, recompute
-from trevsnn.reversible.shadow import Shadow, channels_at_end
 from trevsnn.reversible.slices import Sliced
-from trevsnn.reversible.tap import Collect, Reconstruct, Tap
 
 Spikes = Tensor | SpikeCode
 
 
-class StoredColumn:
-    """One level, as plain autograd operations.
+class Column(ABC):
+    """One level.
 
     Args:
         cells, decays: of this level, one per step.
+        neuron: of this level.
         level: its number, from 0.
-        watched: whether what runs again is compared with the first run.
+        check_replay: compare what runs again with the first run.
     """
 
     membrane: Tensor  # from the first step on
     spikes: Spikes
 
     def __init__(
-        self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter], level: int = 0, watched: bool = True
+        self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter], neuron: Neuron, level: int, check_replay: bool
     ):
         self.cells = cells
         self.decays = decays
+        self.neuron = neuron
         self.level = level
-        self.watched = watched
+        self.check_replay = check_replay
 
     def name(self, t: int) -> str:
         """What to call the cell of step t in messages."""
         return f"cells[{t}][{self.level}] ({type(self.cells[t]).__name__}: step {t}, level {self.level})"
 
+    @abstractmethod
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
         """Advance membrane and spikes to step t; steps come in order."""
-        f = self.cells[t](decoded(below), None if above is None else decoded(above))
-        f = _membrane_precision(f.run() if isinstance(f, Sliced) else f, self.decays[t], self.name(t))
-        self.membrane = leak(expand_decay(self.decays[t], f), self.membrane if t else None, f)
-        self.spikes = spike(self.membrane)
+
+    @property
+    def shadow(self) -> Tensor | None:
+        """What the membrane potentials of earlier steps are reconstructed from, where they are."""
+        return None
 
     @staticmethod
-    def release(outputs: list[Tensor], columns: Sequence["StoredColumn"]) -> list[Tensor]:
+    def release(outputs: list[Tensor], columns: Sequence["Column"]) -> list[Tensor]:
         """The outputs as the grid returns them."""
         return outputs
 
 
-class ReversibleColumn(StoredColumn):
-    """One level, keeping codes of spikes and running its cells again."""
-
-    def __init__(
-        self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter], level: int = 0, watched: bool = True
-    ):
-        super().__init__(cells, decays, level, watched)
-        learned = any(alpha.requires_grad for alpha in decays[1:])
-        shared = all(alpha is decays[0] for alpha in decays)
-        self.collects = learned and shared
-        self.reconstructs = learned and not shared
-        self.token: Tensor | None = None
-        self.shadow: Shadow | None = None  # the membrane in more precision, where it is reconstructed
-        self.anchors: list[Tensor | None] = []
+class StoredColumn(Column):
+    """As plain autograd operations."""
 
     def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
-        cell = ReplayableModule(self.cells[t], self.name(t), self.watched)
-        decay, kind, anchor = self.decays[t], None, (None, None)
-        if self.collects:
-            kind = Collect
-        elif self.reconstructs and t:
-            kind, anchor = Reconstruct, self._anchor(t)
-        fixed = decay.detach()  # its gradient is the tap's
-        way_back = LeakGradient.apply(self.membrane, expand_decay(fixed, self.membrane)) if t else None
-        f, self.token = recompute(_cell_and_tap, cell, kind, decay, below, above, self.token, *anchor)
-        alpha = expand_decay(fixed, f)
-        if self.reconstructs:
-            self._advance_shadow(alpha, f.detach())
+        f = self.cells[t](decoded(below), None if above is None else decoded(above))
+        f = _membrane_precision(f.run() if isinstance(f, Sliced) else f, self.decays[t], self.name(t))
+        self.membrane = leak(expand_decay(self.decays[t], f), self.membrane if t else None, f)
+        self.spikes = self.neuron(self.membrane)
+
+
+class ReversibleColumn(Column):
+    """Keeping codes of spikes and running its cells again."""
+
+    def __init__(
+        self, cells: Sequence[nn.Module], decays: Sequence[nn.Parameter], neuron: Neuron, level: int, check_replay: bool
+    ):
+        super().__init__(cells, decays, neuron, level, check_replay)
+        learned = any(alpha.requires_grad for alpha in decays[1:])
+        shared = all(alpha is decays[0] for alpha in decays)
+        self.token: Tensor | None = None
+        self.kind: type[DecayGradient] = (Exchanged if shared else Reconstructed) if learned else Fixed
+        self._shadowed = ShadowedLevel(decays) if self.kind is Reconstructed else None
+
+    def step(self, t: int, below: Spikes, above: Spikes | None) -> None:
+        cell = ReplayableModule(self.cells[t], self.name(t), self.check_replay)
+        anchor = self._shadowed.anchor(t, self.membrane.detach()) if self._shadowed and t else None
+        kind = Fixed if self._shadowed and not t else self.kind  # nothing is before step 0
+        decay = self.decays[t].detach()  # its gradient is the tap's
+        way_back = LeakGradient.apply(self.membrane, expand_decay(decay, self.membrane)) if t else None
+        f, self.token = recompute(_cell_and_tap, cell, kind, self.decays[t], below, above, self.token, anchor)
+        alpha = expand_decay(decay, f)
+        if self._shadowed:
+            self._shadowed.advance(alpha, f.detach())
         self.membrane = Leak.apply(f, way_back, self.membrane.detach(), alpha) if t else leak(alpha, None, f)
-        self.spikes = SpikeCode.encode(self.membrane)
+        self.spikes = SpikeCode.encode(self.membrane, self.neuron)
 
-    def _advance_shadow(self, alpha: Tensor, f: Tensor) -> None:
-        """`leak` of the shadow, outside autograd."""
-        shadow, first = self.shadow or Shadow.like(f), self.shadow is None
-        f = channels_at_end(f)
-        for samples in shadow.chunks():
-            h = f[samples].double()
-            shadow.write(samples, h if first else shadow.read(samples).mul_(alpha).add_(h))
-        self.shadow = shadow
-
-    def _anchor(self, t: int) -> tuple[Tensor | None, Tensor | None]:
-        """The shadow of the channels that need an anchor at step t, and these channels; it restarts from h there."""
-        membrane, shadow = self.membrane.detach(), self.shadow
-        assert shadow is not None, "as old as the membrane"
-        if not self.anchors:
-            alphas = [expand_decay(alpha, membrane) for alpha in self.decays]
-            self.anchors = anchor_channels(alphas, membrane.dtype)
-        channels = self.anchors[t]
-        if channels is None:
-            return None, None
-        channels = channels.to(membrane.device)
-        anchor = Shadow.like(membrane[:, :1].expand(-1, len(channels), *membrane.shape[2:]))
-        membrane = channels_at_end(membrane)
-        for samples in shadow.chunks():
-            h = shadow.read(samples)
-            anchor.write(samples, h.index_select(-1, channels))
-            restart = membrane[samples].index_select(-1, channels)
-            shadow.write(samples, h.index_copy_(-1, channels, restart.double()))
-        return anchor.data, channels
+    @property
+    def shadow(self) -> Tensor | None:
+        return self._shadowed and self._shadowed.data
 
     @staticmethod
-    def release(outputs: list[Tensor], columns: Sequence[StoredColumn]) -> list[Tensor]:
-        waiting = [c for c in columns if isinstance(c, ReversibleColumn) and c.reconstructs]
-        tokens, shadows = [c.token for c in waiting], [c.shadow.data for c in waiting if c.shadow]
-        return list(Release.apply(len(outputs), *outputs, *tokens, *shadows))
+    def release(outputs: list[Tensor], columns: Sequence[Column]) -> list[Tensor]:
+        waiting = [c for c in columns if isinstance(c, ReversibleColumn) and c.shadow is not None]
+        return list(Release.apply(len(outputs), *outputs, *(c.token for c in waiting), *(c.shadow for c in waiting)))
 
 
 def _cell_and_tap(
     cell: ReplayableModule,
-    kind: type[Collect] | type[Reconstruct] | None,
+    kind: type[DecayGradient],
     decay: nn.Parameter,
     below: Spikes,
     above: Spikes | None,
-    *token_and_anchor: Tensor | None,
+    token: Tensor | None,
+    anchor: Anchor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """What runs again in the backward pass. It holds no column: its tensors would live as long as the graph."""
     replaying = cell.replaying
     f = cell(decoded(below), None if above is None else decoded(above))
-    rest, tensors = None, (f,)
     if isinstance(f, Sliced):
-        body, tensors = f.body, (*f.samples, *f.shared)
-        rest = replace(f, body=lambda samples, shared: _membrane_precision(body(samples, shared), decay, cell.name))
-    elif kind is None:
-        return _membrane_precision(f, decay, cell.name), None
+        body = f.body
+        f = replace(f, body=lambda samples, shared: _membrane_precision(body(samples, shared), decay, cell.name))
     else:
-        tensors = (_membrane_precision(f, decay, cell.name),)
-    name = cell.name if cell.watched else None
-    f, token = Tap.apply(kind, rest, replaying, name, decay, *token_and_anchor, *tensors)
-    return f, None if kind is None else token
+        f = _membrane_precision(f, decay, cell.name)
+        if kind is Fixed:
+            return f, None
+    compared = cell.name if cell.watched else None
+    f, token = tap(f, decay, token, anchor, kind=kind, replaying=replaying, compared=compared)
+    return f, None if kind is Fixed else token
 
 
 def _membrane_precision(f: Tensor, alpha: Tensor, cell: str) -> Tensor:

@@ -7,7 +7,7 @@ One level of the grid obeys, channel by channel,
 so with g[t] = dL/dh[t], the gradient of f[t] is g[t] and that of h[t-1] gains alpha[t] * g[t]: neither
 needs h. Only the gradient of alpha does, dL/d alpha[t] = <g[t], h[t-1]> (summed over all but the
 channels). f[t] is recomputed in the backward pass anyway, and one of two ways to use it does the rest
-(`trevsnn.reversible.tap`):
+(`trevsnn.reversible.decay_gradient`):
 
 - **one alpha for all steps**: exchanging the sums gives dL/d alpha = sum_k <f[k], G[k]> with
   G[k-1] = g[k] + alpha * G[k]: no h at all, no division.
@@ -19,17 +19,17 @@ channels). f[t] is recomputed in the backward pass anyway, and one of two ways t
   steps before it would amplify.
 
 Both run one buffer (G, or h) backwards through time. It travels as the "gradient" of a token, a zero
-that takes no memory, handed from the tap of step t to the tap of step t-1: no state outside autograd, so
+that takes no memory, handed from step t-1 to step t in the forward pass: no state outside autograd, so
 repeated backward passes over one graph work.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
-from trevsnn.reversible.shadow import Shadow
+from trevsnn.reversible.shadow import Shadow, channels_at_end
 
 MAX_ERROR = 5.0
 """Bound on each of the two errors of `anchor_channels` (root mean square, in roundings of h: 3e-8 of h in fp32)."""
@@ -71,6 +71,62 @@ def leak(alpha: Tensor, previous: Tensor | None, f: Tensor) -> Tensor:
     return torch.addcmul(f, per_channel(alpha, f.dim()), previous)
 
 
+class Anchor(NamedTuple):
+    """The shadow of h[t-1], of some channels alone."""
+
+    data: Tensor
+    """Of the `Shadow`."""
+    channels: Tensor
+    """Their indices."""
+
+
+class ShadowedLevel:
+    """A level's membrane potentials in more precision, as they advance in the forward pass, outside autograd.
+
+    Args:
+        decays: of the level, one per step.
+    """
+
+    def __init__(self, decays: Sequence[Tensor]):
+        self.decays = decays
+        self._shadow: Shadow | None = None
+        self._anchored: list[Tensor | None] = []
+
+    @property
+    def data(self) -> Tensor:
+        """Of the shadow of the last step so far."""
+        assert self._shadow is not None, "after a step"
+        return self._shadow.data
+
+    def advance(self, alpha: Tensor, f: Tensor) -> None:
+        """To h[t] = alpha * h[t-1] + f."""
+        shadow, first = self._shadow or Shadow.like(f), self._shadow is None
+        f = channels_at_end(f)
+        for samples in shadow.chunks():
+            h = f[samples].double()
+            shadow.write(samples, h if first else shadow.read(samples).mul_(alpha).add_(h))
+        self._shadow = shadow
+
+    def anchor(self, t: int, membrane: Tensor) -> Anchor | None:
+        """What must be kept of h[t-1] at step t; the shadow restarts there from `membrane`, the fp32 h[t-1]."""
+        assert self._shadow is not None, "as old as the membrane"
+        if not self._anchored:
+            alphas = [expand_decay(alpha, membrane) for alpha in self.decays]
+            self._anchored = anchor_channels(alphas, membrane.dtype)
+        channels = self._anchored[t]
+        if channels is None:
+            return None
+        channels = channels.to(membrane.device)
+        anchor = Shadow.like(membrane[:, :1].expand(-1, len(channels), *membrane.shape[2:]))
+        membrane = channels_at_end(membrane)
+        for samples in self._shadow.chunks():
+            h = self._shadow.read(samples)
+            anchor.write(samples, h.index_select(-1, channels))
+            restart = membrane[samples].index_select(-1, channels)
+            self._shadow.write(samples, h.index_copy_(-1, channels, restart.double()))
+        return Anchor(anchor.data, channels)
+
+
 def anchor_channels(alphas: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor | None]:
     """For each step t, the channels whose h[t-1] must be kept (indices, on CPU; None: no channel).
 
@@ -95,57 +151,3 @@ def anchor_channels(alphas: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor
         anchored[t] |= error > limit
         error = error.masked_fill(anchored[t], 0.0)
     return [row.nonzero().flatten() if row.any() else None for row in anchored]
-
-
-class Leak(Function):
-    """`leak` as two nodes, so that the gradient of h[t-1] is made only after cell t has run backwards.
-
-    Inputs f, `LeakGradient`'s output, and h[t-1] and alpha (both without gradient).
-    """
-
-    @staticmethod
-    def forward(ctx, f, way_back, previous, alpha):
-        ctx.set_materialize_grads(False)
-        return leak(alpha, previous, f)
-
-    @staticmethod
-    def backward(ctx, g):
-        return g, g, None, None
-
-
-class LeakGradient(Function):
-    """The way back of a leak's gradient to h[t-1]: a zero of its shape that takes no memory.
-
-    To be applied before cell t: autograd runs what was made later first.
-    """
-
-    @staticmethod
-    def forward(ctx, previous, alpha):
-        ctx.save_for_backward(alpha)
-        ctx.set_materialize_grads(False)
-        return previous.new_zeros(()).expand(previous.shape)
-
-    @staticmethod
-    def backward(ctx, g):
-        (alpha,) = ctx.saved_tensors
-        return None if g is None else g * per_channel(alpha, g.dim()), None
-
-
-class Release(Function):
-    """Identity on the outputs of the grid that starts the reconstruction in the backward pass.
-
-    `release(n, *outputs, *tokens, *finals)`: n outputs, then one token per reconstructed level and the data of
-    that level's shadow of the last step, a copy of which becomes the token's "gradient" whichever output the loss uses.
-    """
-
-    @staticmethod
-    def forward(ctx, n, *tensors):
-        ctx.n, ctx.levels = n, (len(tensors) - n) // 2
-        ctx.save_for_backward(*tensors[n + ctx.levels :])
-        ctx.set_materialize_grads(False)
-        return tuple(output.view_as(output) for output in tensors[:n])
-
-    @staticmethod
-    def backward(ctx, *grads):
-        copies = (shadow.clone() for shadow in ctx.saved_tensors)  # the taps write over them
-        return (None, *grads, *copies, *(None for _ in range(ctx.levels)))

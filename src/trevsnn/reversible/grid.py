@@ -16,30 +16,21 @@ all gradients are those of `"stored"`, bit for bit; only alpha's is computed ano
 Source: Hu et al., ICML 2024, equation of the multi-level temporal-reversible update.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trevsnn.neurons import packed_activations, spike
+from trevsnn.neurons import Neuron
 from trevsnn.reversible.codes import SpikeCode, decoded
-from trevsnn.reversible.column import ReversibleColumn, StoredColumn
+from trevsnn.reversible.column import Column, ReversibleColumn, StoredColumn
+from trevsnn.reversible.inputs import check_batch, input_of_steps
+from trevsnn.reversible.memory import Memory, check_memory, keeping, keeps_everything
 from trevsnn.reversible.replay import refuse_unrepeatable
 
-Memory = Literal["reversible", "packed", "stored"]
 Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
-
-
-def check_memory(memory: str) -> Memory:
-    """memory itself.
-
-    Raises:
-        ValueError: when it is not a memory setting.
-    """
-    if memory not in get_args(Memory):
-        raise ValueError(f"memory={memory!r} is unknown; choose from {', '.join(get_args(Memory))}")
-    return memory  # type: ignore[return-value]
 
 
 class StepState:
@@ -49,10 +40,20 @@ class StepState:
     nothing for the backward pass; others keep what their operators save.
     """
 
-    def __init__(self, t: int, membranes: list[Tensor], spikes: list["Tensor | SpikeCode"]):
+    def __init__(
+        self, t: int, membranes: list[Tensor], spikes: Sequence[Tensor | SpikeCode], shadows: Sequence[Tensor] = ()
+    ):
         self.t = t
         self.membranes = membranes
+        self.shadows = shadows
+        """What `"reversible"` keeps to reconstruct potentials from, of each level that needs it, as bytes."""
         self._spikes = spikes
+
+    @classmethod
+    def of(cls, t: int, columns: Sequence[Column]) -> "StepState":
+        """The state of columns that are at step t."""
+        shadows = [column.shadow for column in columns if column.shadow is not None]
+        return cls(t, [column.membrane for column in columns], [column.spikes for column in columns], shadows)
 
     def spikes(self, level: int = -1) -> Tensor:
         """Spikes of one level, 0 or 1, (N, C_l, ...)."""
@@ -72,6 +73,7 @@ class ReversibleGrid(nn.Module):
         decays: `decays[t][l]`, or `decays[l]` for the same decay at every step; each a `nn.Parameter` of
             shape (C_l,) or (), learned, or a number, fixed. Any real value is allowed.
         memory: `"reversible"`, `"packed"` or `"stored"`; change it with `set_memory`.
+        neuron: the key neurons; `Neuron()` by default.
         check_replay: in `"reversible"`, compare what every cell returns when it runs again with what it returned at
             first, and raise `trevsnn.reversible.ReplayError` in the backward pass where they differ.
 
@@ -93,14 +95,15 @@ class ReversibleGrid(nn.Module):
         torch.Size([2, 6])
     """
 
-    stored_column: type[StoredColumn] = StoredColumn
-    """How a level runs where everything is stored; a study of the engine may put another in its place."""
+    memory: Memory
+    """What a training step keeps."""
 
     def __init__(
         self,
         cells: Sequence[Sequence[nn.Module]],
         decays: Decays,
         memory: str = "reversible",
+        neuron: Neuron | None = None,
         check_replay: bool = True,
     ):
         super().__init__()
@@ -111,7 +114,10 @@ class ReversibleGrid(nn.Module):
             )
         self.cells = nn.ModuleList(nn.ModuleList(row) for row in cells)
         self.decays = nn.ModuleList(nn.ParameterList(row) for row in _decay_rows(decays, steps, levels))
+        self.neuron = neuron or Neuron()
         self.check_replay = check_replay
+        self._observers: list[Callable[[StepState], object]] = []
+        self._cut = False
         self.set_memory(memory)
 
     @property
@@ -132,38 +138,78 @@ class ReversibleGrid(nn.Module):
         """
         if check_memory(memory) == "reversible":
             refuse_unrepeatable(self)
-        self.memory = memory
+        self.memory = check_memory(memory)
+
+    @contextmanager
+    def observe(self, see: Callable[[StepState], object]) -> Iterator[None]:
+        """While it is active, `see` is called with the `StepState` after every step, before the readout.
+
+        What it does is part of the graph, where there is one; it may not change the state.
+
+        Example:
+            >>> grid = ReversibleGrid([[nn.Linear(4, 8)]] * 3, decays=[0.5])  # doctest: +SKIP
+            >>> with grid.observe(lambda state: print(state.t, state.spikes().mean())):  # doctest: +SKIP
+            ...     grid(torch.rand(2, 4))
+        """
+        self._observers.append(see)
+        try:
+            yield
+        finally:
+            self._observers.remove(see)
+
+    @contextmanager
+    def without_temporal_gradient(self) -> Iterator[None]:
+        """While it is active, a step sees the potentials and spikes of the step before as constants.
+
+        Raises:
+            ValueError: unless memory is "stored".
+        """
+        if self.memory != "stored":
+            raise ValueError(f"memory={self.memory!r}: the temporal gradient can be cut with memory='stored' only")
+        self._cut = True
+        try:
+            yield
+        finally:
+            self._cut = False
 
     def extra_repr(self) -> str:
         return f"timesteps={self.timesteps}, levels={self.levels}, memory={self.memory!r}"
 
-    def forward(self, inputs: Tensor | Sequence[Tensor], readout: Readout | None = None) -> list[Tensor]:
+    def forward(
+        self,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+        readout: Readout | None = None,
+        *,
+        constant: Tensor | None = None,
+        frames: Tensor | Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
         """Run all steps.
 
+        What level 0 receives is passed on as it is, floats included: `constant`, one tensor (N, ...) at every step, or
+        `frames`, one a step, as a tensor (T, N, ...) or T tensors (N, ...).
+
         Args:
-            inputs: what level 0 receives: one tensor for every step, or a sequence of T tensors. It is
-                passed on as it is, floats included.
+            inputs: the one or the other where it is clear which: a sequence of T tensors are frames, a tensor is a
+                constant if it is one of vectors, (N, C), or has as many dimensions as the convolutions of level 0 want.
             readout: called after every step with a `StepState`; returns a tensor (N, ...) to be returned,
                 or None. By default the spikes of the last level after the last step. It may not change
                 the state. Compute losses from what the grid returns, not from tensors that a readout put
                 aside.
+            constant, frames: see above.
 
         Returns:
             What the readout returned, in order. A sample whose membrane potentials are not finite after
             the last step comes out as NaN (a spike would hide it).
 
         Raises:
-            ValueError: when the number of inputs is not T, or their batches differ in size.
+            ValueError: when inputs may be the one or the other, the number of frames is not T, or their batches differ
+                in size.
             ReplayError: in the backward pass of `"reversible"`, when a cell gave another result when it ran again.
         """
-        frames = [inputs] * self.timesteps if isinstance(inputs, Tensor) else list(inputs)
-        if len(frames) != self.timesteps:
-            raise ValueError(f"inputs holds {len(frames)} tensors, but the grid has {self.timesteps} timesteps")
-        for t, frame in enumerate(frames):
-            _check_batch(f"inputs[{t}]", frame, frames[0])
-        if torch.is_grad_enabled() and self.memory != "stored":
-            return self._run_uncompiled(frames, readout or self._last_spikes)  # type: ignore[call-arg]
-        return self._run(self.stored_column, frames, readout or self._last_spikes)
+        steps = input_of_steps(inputs, constant, frames, self.cells)
+        if keeps_everything(self.memory):
+            return self._run(StoredColumn, steps, readout or self._last_spikes)
+        return self._run_uncompiled(steps, readout or self._last_spikes)  # type: ignore[call-arg]
 
     @torch.no_grad()
     def step(self, t: int, frame: Tensor, membranes: Sequence[Tensor] | None = None) -> StepState:
@@ -187,70 +233,65 @@ class ReversibleGrid(nn.Module):
                 f"membranes must hold the potentials of {self.levels} levels after step 0, and be None there"
             )
         for level, membrane in enumerate(membranes or ()):
-            _check_batch(f"membranes[{level}]", membrane, frame)
+            check_batch(f"membranes[{level}]", membrane, frame)
         columns = self._columns(StoredColumn)
         for column, membrane in zip(columns, membranes or (), strict=False):
-            column.membrane, column.spikes = membrane, spike(membrane)
+            column.membrane = membrane
+            column.spikes = self.neuron(membrane)
         self._advance(columns, t, frame)
-        return StepState(t, [c.membrane for c in columns], [c.spikes for c in columns])
+        return StepState.of(t, columns)
 
     @torch.compiler.disable
-    def _run_uncompiled(self, frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
+    def _run_uncompiled(self, steps: Sequence[Tensor], readout: Readout) -> list[Tensor]:
         """What runs again must repeat the first run to the bit, which two compiled forms of one function need not."""
-        if self.memory == "reversible":
-            return self._run(ReversibleColumn, frames, readout)
-        with packed_activations():
-            return self._run(StoredColumn, frames, readout)
+        with keeping(self.memory):
+            return self._run(ReversibleColumn if self.memory == "reversible" else StoredColumn, steps, readout)
 
-    def _run(self, kind: type[StoredColumn], frames: Sequence[Tensor], readout: Readout) -> list[Tensor]:
-        columns, outputs = self._columns(kind), []
-        for t, frame in enumerate(frames):
-            self._advance(columns, t, frame)
-            output = readout(StepState(t, [c.membrane for c in columns], [c.spikes for c in columns]))
+    def _run(self, kind: type[Column], steps: Sequence[Tensor], readout: Readout) -> list[Tensor]:
+        columns = self._columns(kind)
+        outputs = []
+        for t, below in enumerate(steps):
+            self._advance(columns, t, below)
+            state = StepState.of(t, columns)
+            for see in self._observers:
+                see(state)
+            output = readout(state)
             if output is not None:
                 outputs.append(output)
         outputs = kind.release(outputs, columns)
-        alarm = self._alarm(columns)
+        alarm = self._not_finite(columns) + self._gradient_of_first_decays()
         return [output + alarm.to(output.dtype).reshape(-1, *[1] * (output.dim() - 1)) for output in outputs]
 
-    def _columns(self, kind: type[StoredColumn]) -> list[StoredColumn]:
+    def _columns(self, kind: type[Column]) -> list[Column]:
+        cells: Any = self.cells
+        decays: Any = self.decays
         return [
-            kind(
-                [row[level] for row in self.cells],  # type: ignore[index]
-                [row[level] for row in self.decays],  # type: ignore[index]
-                level,
-                self.check_replay,
-            )
+            kind([row[level] for row in cells], [row[level] for row in decays], self.neuron, level, self.check_replay)
             for level in range(self.levels)
         ]
 
-    def _advance(self, columns: Sequence[StoredColumn], t: int, frame: Tensor) -> None:
+    def _advance(self, columns: Sequence[Column], t: int, frame: Tensor) -> None:
         """All levels of one step, in order."""
         for level, column in enumerate(columns):
             below = columns[level - 1].spikes if level else frame
             above = columns[level + 1].spikes if t and level + 1 < self.levels else None
+            if self._cut and t:
+                column.membrane = column.membrane.detach()
+                above = decoded(above).detach() if above is not None else None
             column.step(t, below, above)
 
     def _last_spikes(self, state: StepState) -> Tensor | None:
         return state.spikes() if state.t == self.timesteps - 1 else None
 
-    def _alarm(self, columns: Sequence[StoredColumn]) -> Tensor:
-        """(N,): 0, or NaN for a sample with a membrane potential that is NaN or infinite.
-
-        The decays of step 0, which multiply h[-1] = 0, join with the gradient that they have: 0.
-        """
-        first_decays: nn.ParameterList = self.decays[0]  # type: ignore[assignment]
+    def _not_finite(self, columns: Sequence[Column]) -> Tensor:
+        """(N,): 0, or NaN for a sample with a membrane potential that is NaN or infinite."""
         sums = [h.detach().sum(dim=list(range(1, h.dim()))) for h in (c.membrane for c in columns)]
-        alarm = torch.stack(sums).sum(0) * 0
-        return alarm + sum(alpha.sum() * 0 for alpha in first_decays)
+        return torch.stack(sums).sum(0) * 0
 
-
-def _check_batch(name: str, x: Tensor, like: Tensor) -> None:
-    if x.shape[:1] != like.shape[:1]:
-        raise ValueError(
-            f"{name} of shape {tuple(x.shape)} and an input of shape {tuple(like.shape)} are of batches of other "
-            "sizes: give all steps the same samples"
-        )
+    def _gradient_of_first_decays(self) -> Tensor:
+        """0, through which the decays of step 0, which multiply h[-1] = 0, receive the gradient that they have: 0."""
+        first_decays: nn.ParameterList = self.decays[0]  # type: ignore[assignment]
+        return torch.stack([alpha.sum() * 0 for alpha in first_decays]).sum()
 
 
 def _decay_rows(decays: Decays, steps: int, levels: int) -> list[list[nn.Parameter]]:

@@ -199,7 +199,8 @@ def _prepare(row: Row, model: SpikingNetwork, task: Task) -> Subject:
     """The network ready for training, its memory optimised if so the method goes."""
     if row.method.memopt:
         model, row.memopt_level = _optimised(row.method, task)
-    subject = Subject(model.train(), intermediate_supervision_loss)
+    model.train().set_intermediate_supervision()
+    subject = Subject(model, intermediate_supervision_loss)
     subject.park()
     return subject
 

@@ -29,7 +29,6 @@ from trevsnn.layers import TwoStreams
 from trevsnn.models import SpikingNetwork
 from trevsnn.models.baselines import SpikingJellyNetwork
 from trevsnn.reversible import ReversibleGrid
-from trevsnn.reversible.column import StoredColumn
 
 CUTS = {
     "none": "nowhere",
@@ -135,20 +134,10 @@ def _without_memory_gradient(nodes: Sequence[Any]) -> Iterator[None]:
 @contextmanager
 def _without_grid_gradient(grids: Sequence[ReversibleGrid]) -> Iterator[None]:
     """The same for the key neurons of grids; the level below receives their spikes of the step before as a constant."""
-    for grid in grids:
-        grid.stored_column = _CutColumn
-    try:
-        yield
-    finally:
+    with ExitStack() as cuts:
         for grid in grids:
-            del grid.stored_column
-
-
-class _CutColumn(StoredColumn):
-    def step(self, t: int, below: Any, above: Any) -> None:
-        if t:
-            self.membrane = self.membrane.detach()
-        super().step(t, below, None if above is None else above.detach())
+            cuts.enter_context(grid.without_temporal_gradient())
+        yield
 
 
 @contextmanager

@@ -122,6 +122,7 @@ class Learner:
         self.load_report: LoadReport | None = None
         torch.manual_seed(config.seed)
         self.model = self._build(dataset)
+        self.model.set_intermediate_supervision()
         self.preprocessing = _preprocessing(self.model, dataset, config)
         _check_batch(self.model, config.batch_size, self.preprocessing.input_size[1:])
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trevsnn.neurons import fires, in_window, spike
+from trevsnn.neurons import Neuron, spike
+
+NEURON = Neuron()
 
 BELOW, ABOVE = (math.nextafter(0.5, side) for side in (0, 1))
 
@@ -46,8 +48,8 @@ def test_spikes_keep_shape_and_dtype(dtype):
 
 def test_rounding_up_to_the_threshold_fires():
     almost = torch.tensor(0.49999997)
-    assert not fires(almost)
-    assert fires(almost.bfloat16())
+    assert not NEURON.fires(almost)
+    assert NEURON.fires(almost.bfloat16())
 
 
 def test_nan_neither_fires_nor_passes_a_gradient():
@@ -63,8 +65,8 @@ def test_spike_and_gradient_are_fires_and_in_window(values):
     v = torch.tensor(values, requires_grad=True)
     spikes = spike(v)
     spikes.sum().backward()
-    assert torch.equal(spikes, fires(v))
-    assert torch.equal(v.grad, in_window(v))
+    assert torch.equal(spikes, NEURON.fires(v))
+    assert torch.equal(v.grad, NEURON.in_window(v))
 
 
 def test_the_backward_pass_keeps_one_byte_per_neuron():
