@@ -10,6 +10,7 @@ from trevsnn import create_model
 from trevsnn.deployment import export_nir, export_onnx, export_program, export_safetensors
 from trevsnn.models import load_weights, weights_info
 
+NETWORKS = [{"threshold": 0.3}, {"two_stream": True}, {"name": "trevsnn_dvs", "timesteps": 3}]
 EXPORTS = {
     "onnx": lambda model, path: export_onnx(model, path, (32, 32)),
     "torch-export": lambda model, path: export_program(model, path, (32, 32)),
@@ -18,7 +19,7 @@ EXPORTS = {
 }
 
 
-@pytest.mark.parametrize("options", [{}, {"two_stream": True}, {"name": "trevsnn_dvs", "timesteps": 3}], ids=str)
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
 def test_a_program_has_the_networks_logits(build, inputs, tmp_path, options):
     model = build(**options)
     info = weights_info("trevsnn_tiny", model.config, class_names=tuple("abcde"))
@@ -38,7 +39,7 @@ def test_a_program_has_the_networks_logits(build, inputs, tmp_path, options):
     assert not any("trevsnn" in kind for kind in kinds), "operators of PyTorch alone"
 
 
-@pytest.mark.parametrize("options", [{}, {"two_stream": True}, {"name": "trevsnn_dvs", "timesteps": 3}], ids=str)
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
 def test_folded_weights_come_back_as_the_folded_network(build, inputs, tmp_path, options):
     model, path = build(**options), tmp_path / "x.safetensors"
     name = options.get("name", "trevsnn_tiny")

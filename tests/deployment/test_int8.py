@@ -10,8 +10,10 @@ from trevsnn.deployment.int8 import observe
 from trevsnn.deployment.module import PlanModule
 from trevsnn.deployment.plan import Convolve, Spikes
 
+NETWORKS = [{}, {"name": "trevsnn_dvs", "timesteps": 2, "threshold": 0.3}]
 
-@pytest.fixture(scope="module", params=[{}, {"name": "trevsnn_dvs", "timesteps": 2}], ids=["images", "clips"])
+
+@pytest.fixture(scope="module", params=NETWORKS, ids=["images", "clips"])
 def exported(request, build, inputs, planned, session, tmp_path_factory):
     """(plan, input, the graph, its operations' results by name, the graph as ONNX Runtime runs it)."""
     folder, model = tmp_path_factory.mktemp("int8"), build(**request.param)
@@ -48,7 +50,7 @@ def test_a_wide_neuron_spikes_where_the_integers_say_so(exported):
         assert zero.dtype == np.uint8
         np.testing.assert_array_equal(values[operation.name], sums > 0)
         # and the integers stand for the convolution: potential - threshold, rounded up to less than two units
-        potential = sums * unit.reshape(-1, 1, 1) + 0.5
+        potential = sums * unit.reshape(-1, 1, 1) + operation.neuron.threshold
         real = conv2d(
             torch.from_numpy(values[conv.input]),
             torch.from_numpy(weight * stored[f"{conv.parameters}_weight_scale"].reshape(-1, 1, 1, 1)),

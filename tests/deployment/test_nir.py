@@ -53,7 +53,7 @@ NETWORKS = [
     {"channels": (8,), "timesteps": 3, "depth": 4},
     {"channels": (8, 12), "input_encoding": "grouped"},
     {"name": "trevsnn_dvs", "channels": (8, 12), "timesteps": 3},
-    {"timesteps": 3, "fusion": False},
+    {"timesteps": 3, "fusion": False, "threshold": 0.3},
 ]
 
 

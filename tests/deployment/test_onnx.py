@@ -19,6 +19,7 @@ NETWORKS = [
     ({"num_classes": 0}, (32, 32)),
     ({"fusion": False, "residual_scale": False, "learn_decay": False}, (32, 32)),
     ({"two_stream": True, "depth": 3}, (45, 54)),
+    ({"threshold": 0.3}, (32, 32)),
     ({"name": "trevsnn_dvs", "timesteps": 4}, (32, 33)),
     ({"name": "trevsnn_dvs", "timesteps": 2, "stem_sharing": False}, (32, 32)),
 ]

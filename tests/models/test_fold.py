@@ -21,7 +21,7 @@ def test_the_folded_stem_is_the_stem_at_the_borders_too(build, size):
         {"depth": 3},
         {"aux_heads": False},
         {"fusion": False, "residual_scale": False, "learn_decay": False},
-        {"two_stream": True},
+        {"two_stream": True, "threshold": 0.3},
     ],
     ids=str,
 )

@@ -30,6 +30,7 @@ from trevsnn.reversible import Memory
         {"residual_scale": False},
         {"learn_decay": False},
         {"channels": (8,)},
+        {"threshold": 0.3, "window": (0.1, 0.8)},
         {"channels": (4, 6, 8, 10, 12), "kernel_size": 5},
     ],
     ids=str,

@@ -1,11 +1,12 @@
 import math
+import re
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trevsnn.neurons import Neuron, spike
+from trevsnn.neurons import Neuron, packed_activations, spike
 
 NEURON = Neuron()
 
@@ -67,6 +68,46 @@ def test_spike_and_gradient_are_fires_and_in_window(values):
     spikes.sum().backward()
     assert torch.equal(spikes, NEURON.fires(v))
     assert torch.equal(v.grad, NEURON.in_window(v))
+
+
+OTHER = Neuron(threshold=0.3, window=(0.1, 0.75))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_all_ways_to_compute_a_neuron_agree_on_its_limits(dtype):
+    limits = torch.tensor([0.1, 0.3, 0.75], dtype=dtype)
+    steps = torch.tensor([-torch.inf, torch.inf], dtype=dtype)
+    v = torch.cat([limits, *(torch.nextafter(limits, side) for side in steps)]).requires_grad_()
+    spikes = OTHER(v)
+    (window,) = torch.autograd.grad(spikes.sum(), v)
+    assert spikes.tolist() == (v >= limits[1]).float().tolist()
+    assert window.tolist() == ((v >= limits[0]) & (v <= limits[2])).float().tolist()
+    encoded, codes = OTHER.encode(v)
+    assert torch.equal(encoded, spikes)
+    assert torch.equal(OTHER.decode(codes, v.shape, v.stride(), dtype), spikes)
+    assert torch.equal(OTHER.surrogate(codes, v.shape, v.stride()).to(dtype), window)
+    with packed_activations():
+        packed = OTHER(v)
+        assert torch.equal(packed, spikes)
+        assert torch.equal(torch.autograd.grad(packed.sum(), v)[0], window)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0}, "threshold=0 must be a positive number"),
+        ({"threshold": math.inf}, "threshold=inf must be a positive number"),
+        ({"threshold": "high"}, "threshold='high' must be a positive number"),
+        ({"window": 1.0}, "window=1.0 must be two numbers"),
+        ({"window": (0.0, math.nan)}, "must be two numbers"),
+        ({"window": (0.6, 1.0)}, "window=(0.6, 1.0) must go from a lower to a higher potential, with threshold=0.5"),
+        ({"window": (1.0, 0.0)}, "must go from a lower to a higher potential"),
+        ({"threshold": 2.0}, "window=(0.0, 1.0) must go from a lower to a higher potential, with threshold=2.0"),
+    ],
+)
+def test_what_is_no_neuron_is_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Neuron(**options)
 
 
 def test_the_backward_pass_keeps_one_byte_per_neuron():

@@ -89,8 +89,8 @@ def require_trevsnn(model: SpikingNetwork, what: str) -> "TRevSNN":
 class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license="apache-2.0"):
     """Temporal-reversible spiking network for images, or for clips of frames (see `NetworkConfig.frames`).
 
-    `forward` returns logits (N, num_classes), in training with `set_intermediate_supervision()` those of every head, the
-    deployed one last. `save_pretrained` and `push_to_hub` are huggingface_hub's.
+    `forward` returns logits (N, num_classes); in training with `set_intermediate_supervision()` those of every head,
+    the deployed one last. `save_pretrained` and `push_to_hub` are huggingface_hub's.
 
     Args:
         config: the options; or give them as keywords (see `NetworkConfig`).

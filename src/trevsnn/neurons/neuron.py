@@ -65,9 +65,7 @@ class Neuron:
                 "between them"
             )
         limits = self.threshold, low, high
-        object.__setattr__(
-            self, "_limits", {dtype: tuple(map(rounded, limits)) for dtype, rounded in _ROUNDED.items()}
-        )
+        object.__setattr__(self, "_limits", {dtype: tuple(map(rounded, limits)) for dtype, rounded in _ROUNDED.items()})
 
     def __call__(self, v: Tensor) -> Tensor:
         """Spikes (0 or 1, in v's shape and dtype) with the surrogate gradient."""
