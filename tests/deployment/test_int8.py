@@ -18,7 +18,7 @@ def exported(request, build, inputs, planned, session, tmp_path_factory):
     """(plan, input, the graph, its operations' results by name, the graph as ONNX Runtime runs it)."""
     folder, model = tmp_path_factory.mktemp("int8"), build(**request.param)
     plan, x = planned(model), inputs(model, 4)
-    names = [o.name for o in plan.operations if isinstance(o, (Convolve, Spikes)) and not o.name.endswith("_expand")]
+    names = [o.name for o in plan.operations if isinstance(o, (Convolve, Spikes)) and not o.name.endswith("_pw1")]
     export_onnx(model, folder / "x.onnx", (32, 32), calibration=[x], also=names)
     values = session(folder / "x.onnx", folder / "optimised.onnx").run(None, {"input": x.numpy()})
     graphs = [onnx.load(folder / name).graph for name in ("x.onnx", "optimised.onnx")]
@@ -68,7 +68,7 @@ def test_bits_of_weights(exported):
         if isinstance(operation, Convolve) and f"{operation.parameters}_weight_int8" in stored:
             weight = stored[f"{operation.parameters}_weight_int8"].astype(int)
             scale = stored[f"{operation.parameters}_weight_scale"].reshape(-1, 1, 1, 1)
-            full_range = operation.name.endswith(("_expand", "_reduce"))
+            full_range = operation.name.endswith(("_pw1", "_pw2"))
             np.testing.assert_array_equal(np.abs(weight).max((1, 2, 3)), 63 if full_range else 127)
             assert np.abs(weight * scale - operation.weight).max() <= scale.max() * 0.501
             seen.add(operation.name.rpartition("_")[2])
@@ -98,7 +98,7 @@ def test_a_bias_over_weights_of_almost_nothing_does_not_overflow(build, inputs, 
 
 def test_values_stay_near(exported, build, inputs):
     plan, x, _, values, _ = exported
-    name = "step0_level0_block0_spread"
+    name = "step0_level0_block0_dw1"
     _, expected = PlanModule(plan, (name,))(x)
     low, high = observe(plan, [x])[name]
     assert np.abs(values[name] - expected.numpy()).max() < 0.03 * (high - low)

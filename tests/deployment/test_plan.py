@@ -42,9 +42,9 @@ def test_the_plan_is_the_folded_network(build, inputs, options, size, merge_stem
 
 def test_what_subnetworks_share_is_named_once(build, planned):
     operations = {o.name: o for o in planned(build()).operations}
-    first, second = (operations[f"step{t}_level1_block1_reduce"] for t in (0, 1))
+    first, second = (operations[f"step{t}_level1_block1_pw2"] for t in (0, 1))
     assert first.parameters == second.parameters
-    own = {operations[f"step{t}_level1_block0_reduce"].parameters for t in range(4)}
+    own = {operations[f"step{t}_level1_block0_pw2"].parameters for t in range(4)}
     assert len(own) == 4
 
 

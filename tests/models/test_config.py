@@ -50,7 +50,11 @@ def differ(a, b):
 def test_every_field_has_an_effect(build, images, monkeypatch):
     monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
     of_clips = {"frames", "stem_sharing"}  # see test_clips.py
-    assert {field.name for field in fields(NetworkConfig)} == OTHER.keys() | {"memory", "invert_blocks"} | of_clips
+    assert {field.name for field in fields(NetworkConfig)} == OTHER.keys() | {
+        "memory",
+        "invert_blocks",
+        "block",
+    } | of_clips
     reference = outcome(build(), images)
     assert not differ(reference, outcome(build(), images))
     for name, value in OTHER.items():

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from trevsnn.costs.wiring import Wiring
-from trevsnn.layers import BlockTail, ConvNorm, FoldedStem, Fusion, SpikeHead, SpikingBlock, SpikingBranch, Stem
+from trevsnn.layers import Branch, ConvNorm, FoldedStem, Fusion, SpikeHead, Stem
+from trevsnn.layers.contract import Chain
 from trevsnn.models import SpikingNetwork, TRevSNN
 
 
@@ -39,11 +40,14 @@ class Received:
     Args:
         layer: a convolution, or a linear layer, which counts as one of 1 x 1 pixels.
         x: an input of it.
+        after: name of the layer with which it is a linear pair, the first of the two; None where there is none.
         once: all steps receive the same, and it counts once.
     """
 
-    def __init__(self, layer: nn.Module, x: Tensor, once: bool = False):
-        self.once, self.samples = once, 0
+    def __init__(self, layer: nn.Module, x: Tensor, after: str | None = None, once: bool = False):
+        self.after = after
+        self.once = once
+        self.samples = 0
         if isinstance(layer, nn.Linear):
             self.conv = nn.Conv2d(layer.in_features, layer.out_features, 1, device="meta")
             self.size = torch.Size((layer.in_features, 1, 1))
@@ -88,13 +92,13 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
 
         return hook
 
-    def note(place: Place, layer: nn.Module, x: Tensor, once: bool = False) -> None:
+    def note(place: Place, layer: nn.Module, x: Tensor, after: str | None = None, once: bool = False) -> None:
         if place not in received:
-            received[place] = Received(layer, x, once)
+            received[place] = Received(layer, x, after, once)
         received[place].add(x)
 
-    def record_here(name: str) -> Callable[..., None]:
-        return lambda layer, inputs: note(replace(here, name=name), layer, inputs[0])
+    def record_here(name: str, after: str | None) -> Callable[..., None]:
+        return lambda layer, inputs: note(replace(here, name=name), layer, inputs[0], after)
 
     def record_module(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -117,8 +121,8 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
                 listen(cell, enter(Place(step=step, level=level)))
                 for block, module in enumerate(cell.blocks):
                     listen(module, enter(Place(step=step, level=level, block=block)))
-        for conv, name in _named_layers(model).items():
-            listen(conv, record_here(name))
+        for conv, named in _named_layers(model).items():
+            listen(conv, record_here(*named))
     else:
         names: dict[Tensor, str] = {}
         for name, module in model.named_modules():
@@ -131,27 +135,35 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
             handle.remove()
 
 
-_OF_BRANCHES = {"depthwise": "dw1", "pointwise": "pw1"}
-_NAMES: dict[type[nn.Module], dict[str, str]] = {
-    Stem: {"conv1": "stem 1", "conv2": "stem 2"},
-    SpikingBlock: _OF_BRANCHES,
-    SpikingBranch: _OF_BRANCHES,
-    BlockTail: {"pointwise": "pw2", "depthwise": "dw2"},
-    Fusion: {"down": "fusion down", "up": "fusion up"},
-    SpikeHead: {"linear1": "head 1", "linear2": "head 2"},
+_NAMES: dict[type[nn.Module], dict[str, tuple[str, str | None]]] = {
+    Stem: {"conv1": ("stem 1", None), "conv2": ("stem 2", "stem 1")},
+    Fusion: {"down": ("fusion down", None), "up": ("fusion up", None)},
+    SpikeHead: {"linear1": ("head 1", None), "linear2": ("head 2", "head 1")},
 }
 
 
-def _named_layers(model: TRevSNN) -> dict[nn.Module, str]:
-    names: dict[nn.Module, str] = {}
+def _named_layers(model: TRevSNN) -> dict[nn.Module, tuple[str, str | None]]:
+    """Of every convolution its name and, where it is the second of a linear pair, that of the first."""
+    names: dict[nn.Module, tuple[str, str | None]] = {}
     for module in model.modules():
-        for attribute, name in _NAMES.get(type(module), {}).items():
+        for attribute, named in _NAMES.get(type(module), {}).items():
             child = getattr(module, attribute)
-            names[child.conv if isinstance(child, ConvNorm) else child] = name
+            names[child.conv if isinstance(child, ConvNorm) else child] = named
+        if isinstance(module, Branch):
+            names |= dict(_in_pairs(module.chain()))
         if isinstance(module, FoldedStem):
-            names |= {conv: f"stem {part}" for part, conv in module.parts.items()}
+            names |= {conv: (f"stem {part}", None) for part, conv in module.parts.items()}
     if model.config.input_encoding == "grouped":
-        names |= {row[0].fusion.down: "stem group" for row in model.grid.cells}  # type: ignore[index, union-attr]
+        names |= {row[0].fusion.down: ("stem group", None) for row in model.grid.cells}  # type: ignore[index, union-attr]
     if isinstance(model.head, nn.Sequential):
-        names[model.head[0]] = "head"
-    return {module: name for module, name in names.items() if isinstance(module, nn.Conv2d)}
+        names[model.head[0]] = "head", None
+    return {module: named for module, named in names.items() if isinstance(module, nn.Conv2d)}
+
+
+def _in_pairs(chain: Chain) -> Iterator[tuple[nn.Module, tuple[str, str | None]]]:
+    """Convolutions that follow each other are taken two by two."""
+    first = None
+    for name, part in chain:
+        if isinstance(part, nn.Conv2d):
+            yield part, (name, first)
+        first = name if isinstance(part, nn.Conv2d) and first is None else None

@@ -53,7 +53,8 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """One of stem, fusion, dw1, pw1, pw2, dw2, head; in other networks than T-RevSNN stem, conv, linear."""
+        """One of stem, fusion, head, or what the chain of its block calls it (dw1, pw1, pw2, dw2); of a network without a
+        grid stem, conv, linear."""
         return self.name.split()[0]
 
 
@@ -166,14 +167,12 @@ def _trial(model: SpikingNetwork, input_size: tuple[int, int, int]) -> tuple[Spi
 
 def _receives_spikes(place: Place, record: Received, received: dict[Place, Received]) -> tuple[bool, bool]:
     """Whether the layer receives spikes alone, and whether it does or receives sums of them."""
-    if place.kind == "conv":
+    if place.step is None and place.kind == "conv":  # of a network without a grid
         return not record.others, not record.fractions
-    spikes = _first_of_pair(place) not in received and place.kind not in ("stem", "head", "linear")
+    spikes = _first_of_pair(place, record) not in received and place.kind not in ("stem", "head", "linear")
     return spikes, spikes
 
 
-_SECOND = {"stem 2": "stem 1", "pw1": "dw1", "dw2": "pw2", "head 2": "head 1"}
-"""The second layer of a linear pair, and the first."""
 _POOLED = ("head", "head 1")
 
 
@@ -182,8 +181,8 @@ def _is_linear(model: SpikingNetwork) -> bool:
     return all(module.negative_slope == 1 for module in model.modules() if isinstance(module, (Stem, SpikeHead)))
 
 
-def _first_of_pair(place: Place) -> Place | None:
-    return replace(place, name=_SECOND[place.name]) if place.name in _SECOND else None
+def _first_of_pair(place: Place, record: Received) -> Place | None:
+    return None if record.after is None else replace(place, name=record.after)
 
 
 def _layer(place: Place, record: Received, images: int, assumed: bool) -> Layer:
@@ -215,7 +214,7 @@ def _share(where: Tensor) -> float:
 def _chains(received: dict[Place, Received], images: int, linear: bool, assumed: bool = False) -> tuple[Chain, ...]:
     chains: dict[Place, Chain] = {}
     for place, record in received.items():
-        layer, first = _layer(place, record, images, assumed), _first_of_pair(place)
+        layer, first = _layer(place, record, images, assumed), _first_of_pair(place, record)
         if first is None or not (linear or place.block is not None):
             chains[place] = Chain(layers=(layer,), merged=None)
         else:

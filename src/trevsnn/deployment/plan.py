@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trevsnn.layers import FoldedStem, Fusion, SpikingBlock, SpikingBranch, Stem, TwoStreams
+from trevsnn.layers import Branch, FoldedStem, Fusion, Stem, TwoStreams
+from trevsnn.models.fold import is_folded
 from trevsnn.models.network import Cell, TRevSNN
 from trevsnn.neurons import Neuron
 
@@ -164,6 +165,8 @@ def plan_network(folded: TRevSNN, height: int, width: int) -> Plan:
             message names them), or an image that is too small.
     """
     config = folded.config
+    if not is_folded(folded):
+        raise ValueError("the network has standardised weights still; export the network that fold() returns")
     folded.check_input(torch.empty(config.input_shape(1, height, width), device="meta"))
     writer = _Writer(folded, {id(m): name.replace(".", "_") for name, m in folded.named_modules()})
     writer.write_all(height, width)
@@ -208,9 +211,9 @@ class _Writer:
             cells: list[Any] = list(row)  # type: ignore[arg-type]
             for level, cell in enumerate(cells):
                 _check_kind(cell, Cell, f"the cell of step {t}, level {level}")
-                block_kind = SpikingBranch if self.model.config.two_stream else SpikingBlock
-                for part, kind in ((cell.fusion, Fusion), *((block, block_kind) for block in cell.blocks)):
-                    _check_kind(part, kind, f"a part of the cell of step {t}, level {level}")
+                _check_kind(cell.fusion, Fusion, f"a part of the cell of step {t}, level {level}")
+                for block in cell.blocks:
+                    _check_chain(block, f"a block of the cell of step {t}, level {level}")
             yield cells
 
     def _frame(self, t: int) -> str:
@@ -269,14 +272,14 @@ class _Writer:
             below = self._stem(f"{name}_stem", self.model.stem, INPUT, group)
         return self._convolve(f"{name}_down", down, below)
 
-    def _branch(self, name: str, block: SpikingBranch, x: str) -> str:
-        """`dw2(pw2(spike(pw1(dw1(spike(x))))))`; gamma is folded."""
-        branch = self._add(Spikes, f"{name}_spikes", x, neuron=block.neuron)
-        branch = self._convolve(f"{name}_spread", block.depthwise, branch)
-        branch = self._convolve(f"{name}_expand", block.pointwise, branch)
-        branch = self._add(Spikes, f"{name}_wide_spikes", branch, neuron=block.neuron)
-        branch = self._convolve(f"{name}_reduce", block.tail.pointwise, branch)
-        return self._convolve(f"{name}_branch", block.tail.depthwise, branch)
+    def _branch(self, name: str, block: Branch, x: str) -> str:
+        for part_name, part in block.chain():
+            part_name = f"{name}_{part_name}"
+            if isinstance(part, Neuron):
+                x = self._add(Spikes, part_name, x, neuron=part)
+            else:
+                x = self._convolve(part_name, part, x)
+        return x
 
     def _stem(self, name: str, stem: nn.Module, image: str, channels: slice = slice(None)) -> str:
         """The stem, or these channels of its output."""
@@ -369,6 +372,23 @@ def just_below(threshold: float) -> np.float32:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().float().numpy()
+
+
+def _check_chain(block: nn.Module, what: str) -> None:
+    """Refuse a block whose chain says something else than the block does: it is run on a small map."""
+    if not isinstance(block, Branch):
+        raise ValueError(f"{what} is a {type(block).__name__}, which cannot be exported: see trevsnn.layers.contract")
+    like = next(block.parameters())
+    channels = next(part.in_channels for _, part in block.chain() if isinstance(part, nn.Conv2d))
+    x = torch.rand((1, channels, 8, 8), generator=torch.Generator().manual_seed(0)).to(like)
+    with torch.no_grad():
+        branch = block(x)
+        for _, part in block.chain():
+            x = part(x)
+    if not torch.allclose(x, branch, rtol=1e-4, atol=1e-5 * float(branch.abs().max() + 1)):
+        raise ValueError(
+            f"{what} is a {type(block).__name__}, which cannot be exported: what it computes is not what its chain says"
+        )
 
 
 def _check_kind(module: nn.Module, kind: type[nn.Module], what: str) -> None:

@@ -10,11 +10,13 @@ Source: Hu et al., ICML 2024, and the authors' public code.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from trevsnn.layers.contract import Chain, register_block
 from trevsnn.layers.convolution import Depthwise, StandardisedConvolution
 from trevsnn.neurons import Neuron, cheap
 
@@ -50,13 +52,11 @@ class SpikingBranch(nn.Module):
         neuron: the two neurons of the branch; `Neuron()` by default.
     """
 
-    WEIGHTS = 8  # how many `weights` returns
-
     def __init__(
         self,
         channels: int,
         kernel_size: int,
-        shared_tail: BlockTail | None = None,
+        shared_tail: nn.Module | None = None,
         drop_path: float = 0.0,
         residual_scale: bool = True,
         neuron: Neuron | None = None,
@@ -64,7 +64,7 @@ class SpikingBranch(nn.Module):
         super().__init__()
         self.depthwise = Depthwise(channels, kernel_size)
         self.pointwise = StandardisedConvolution(channels, EXPANSION * channels, 1)
-        self.tail = shared_tail or BlockTail(channels, kernel_size)
+        self.tail: Any = shared_tail or BlockTail(channels, kernel_size)
         has_gamma = residual_scale and shared_tail is None
         self.gamma = nn.Parameter(torch.ones(channels)) if has_gamma else None
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
@@ -92,9 +92,29 @@ class SpikingBranch(nn.Module):
         branch = self.tail(self.neuron(self.pointwise(u, *weights[2:4])), *weights[4:])
         return branch if scale is None else branch * scale
 
+    def chain(self) -> Chain:
+        """Its neurons and convolutions, named; with gamma only once it is folded."""
+        return (
+            ("spikes", self.neuron),
+            ("dw1", self.depthwise),
+            ("pw1", self.pointwise),
+            ("wide_spikes", self.neuron),
+            ("pw2", self.tail.pointwise),
+            ("dw2", self.tail.depthwise),
+        )
 
-class SpikingBlock(SpikingBranch):
-    """One residual unit: x and what its branch adds."""
+    def fold(self) -> None:
+        """Make gamma part of the last convolution."""
+        if self.gamma is not None:
+            last = self.tail.depthwise
+            last.weight = nn.Parameter((last.weight * self.gamma.reshape(-1, 1, 1, 1)).detach())
+            last.bias = nn.Parameter((last.bias * self.gamma).detach())
+            self.gamma = None
 
-    def forward(self, x: Tensor, weights: Sequence[Tensor] = (), scale: Tensor | None = None) -> Tensor:
-        return x + super().forward(x, weights, scale)
+    @staticmethod
+    def shared_part(channels: int, kernel_size: int) -> nn.Module:
+        """The second half."""
+        return BlockTail(channels, kernel_size)
+
+
+register_block("convnext", SpikingBranch)

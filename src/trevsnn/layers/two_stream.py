@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from trevsnn.layers.block import SpikingBranch
+from trevsnn.layers.contract import Branch
 from trevsnn.neurons import same_autocast
 
 STEP = 2.0**-12
@@ -37,13 +37,13 @@ class TwoStreams(nn.ModuleList):
     """The chain, (N, C, H, W) -> (N, C, H, W). Without branches it is the identity.
 
     Args:
-        branches: on C/2 channels: F and G of the first block, F and G of the second, ...
+        branches: on C/2 channels, of one kind: F and G of the first block, F and G of the second, ...
         invert: compute the inputs of the blocks from their outputs in the backward pass, in place of keeping what
             the operators save. The gradients are the same, bit for bit, but cannot be differentiated again.
     """
 
-    def __init__(self, branches: Iterable[SpikingBranch], invert: bool = False):
-        super().__init__(branches)
+    def __init__(self, branches: Iterable[Branch], invert: bool = False):
+        super().__init__(branches)  # type: ignore[arg-type]
         self.invert = invert
 
     def forward(self, x: Tensor, weights: Sequence[Tensor], scales: Sequence[Tensor | None]) -> Tensor:
@@ -78,9 +78,14 @@ def _branch(
     branches: TwoStreams, i: int, streams: Sequence[Tensor], weights: Sequence[Tensor], scales: Sequence[Tensor | None]
 ) -> Tensor:
     """What branch i, which reads the stream that it is not added to, adds."""
-    count = SpikingBranch.WEIGHTS
-    own = weights[i * count : (i + 1) * count]
+    own = _own(branches, i, weights)
     return on_grid(branches[i](streams[1 - i % 2].to(own[0].dtype), own, scales[i]))
+
+
+def _own(branches: TwoStreams, i: int, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Those of branch i; all have as many."""
+    count = len(weights) // len(branches)
+    return weights[i * count : (i + 1) * count]
 
 
 def _run(
@@ -138,8 +143,7 @@ class _Inverted(Function):
         for i in reversed(range(len(branches))):
             to, source = i % 2, 1 - i % 2
             x = streams[source] = streams[source].detach().requires_grad_()
-            own = leaves[i * SpikingBranch.WEIGHTS : (i + 1) * SpikingBranch.WEIGHTS]
-            wanted = [w for w in own if w.requires_grad]
+            wanted = [w for w in _own(branches, i, leaves) if w.requires_grad]
             with torch.enable_grad(), ctx.autocast():
                 branch = _branch(branches, i, streams, leaves, scales)
             streams[to] = streams[to] - branch.detach()

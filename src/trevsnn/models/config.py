@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from trevsnn._util.checks import is_whole
+from trevsnn.layers import BLOCKS
 from trevsnn.layers.two_stream import MOST_BLOCKS
 from trevsnn.neurons import Neuron
 from trevsnn.reversible import Memory, check_memory
@@ -127,6 +128,8 @@ class NetworkConfig(ReversibleConfig):
     depth: int | None = None
     """Blocks per level, summed over the subnetworks; with a fixed depth the cost of inference does not grow
     with the timesteps. None for two per subnetwork, the published networks."""
+    block: str = "convnext"
+    """Kind of the blocks: "convnext", the published one, or one of your own (`trevsnn.layers.register_block`)."""
     two_stream: bool = False
     """Blocks have two streams of half the channels, to each of which a branch of the other is added, and can be
     inverted exactly (see `trevsnn.layers.two_stream`)."""
@@ -166,6 +169,8 @@ class NetworkConfig(ReversibleConfig):
             raise ValueError(f"kernel_size={self.kernel_size} must be odd, {self.kernel_size + 1} for example")
         if self.depth is not None:
             check_count("depth", self.depth, 1)
+        if self.block not in BLOCKS:
+            raise ValueError(f"block={self.block!r} is not known; choose from {', '.join(BLOCKS)}")
         if self.input_encoding not in get_args(InputEncoding):
             raise ValueError(f"input_encoding={self.input_encoding!r} must be 'shared' or 'grouped'")
         self._check_switches("fusion", "residual_scale", "learn_decay", "aux_heads", "stem_sharing")

@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from trevsnn.layers import (
+    Branch,
     ConvNorm,
     Convolution,
     FoldedStem,
     SpikeHead,
-    SpikingBranch,
     StandardisedConvolution,
     Stem,
 )
@@ -56,12 +56,8 @@ def fold(model: "TRevSNN", *, merge_stem: bool = True) -> "TRevSNN":
     if isinstance(folded.head, SpikeHead):
         folded.head = nn.Sequential(_merge_linear(folded.head.linear1, folded.head.linear2), nn.Flatten(1))
     for module in folded.modules():
-        if isinstance(module, SpikingBranch) and module.gamma is not None:
-            last = module.tail.depthwise
-            last.weight = nn.Parameter((last.weight * module.gamma.reshape(-1, 1, 1, 1)).detach())
-            assert last.bias is not None, "see layers.block.depthwise"
-            last.bias = nn.Parameter((last.bias * module.gamma).detach())
-            module.gamma = None
+        if isinstance(module, Branch):
+            module.fold()
     return folded
 
 

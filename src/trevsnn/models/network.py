@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import accumulate, islice
 from operator import mul
 from pathlib import Path
@@ -21,13 +22,12 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
 from trevsnn.layers import (
+    BLOCKS,
     AuxiliaryHead,
-    BlockTail,
+    Branch,
     ConvNorm,
     Fusion,
     SpikeHead,
-    SpikingBlock,
-    SpikingBranch,
     StandardisedConvolution,
     Stem,
     TwoStreams,
@@ -58,20 +58,23 @@ class Cell(nn.Module):
 
     def forward(self, below: Tensor, above: Tensor | None = None) -> Sliced:
         down, up = self.fusion(below, above)
-        blocks: Iterable[SpikingBranch] = self.blocks  # type: ignore[assignment]
+        blocks: Iterable[Branch] = self.blocks  # type: ignore[assignment]
         scales = [block.branch_scale(down) for block in blocks]
-        weights = [weight for block in blocks for weight in block.weights()]
+        weights = [block.weights() for block in blocks]
         size = max(math.ceil(len(down) / self.slices), math.ceil(MIN_SLICE / down[:1].numel()))
-        return Sliced(self._finish, [down, up, *scales], weights, size)
+        body = partial(self._finish, [len(own) for own in weights])
+        return Sliced(body, [down, up, *scales], [weight for own in weights for weight in own], size)
 
-    def _finish(self, samples: Sequence[Tensor | None], shared: Sequence[Tensor]) -> Tensor:
+    def _finish(self, counts: Sequence[int], samples: Sequence[Tensor | None], shared: Sequence[Tensor]) -> Tensor:
+        """The blocks; `counts` says how many of the weights belong to each."""
         down, up, *scales = samples
         assert down is not None, "as forward gives it"
-        x, weights = Fusion.join(down, up), iter(shared)
+        x = Fusion.join(down, up)
         if isinstance(self.blocks, TwoStreams):
             return self.blocks(x, shared, scales)
-        for block, scale in zip(self.blocks, scales, strict=True):
-            x = block(x, list(islice(weights, SpikingBranch.WEIGHTS)), scale)
+        weights = iter(shared)
+        for block, count, scale in zip(self.blocks, counts, scales, strict=True):
+            x = x + block(x, list(islice(weights, count)), scale)
         return x
 
 
@@ -273,37 +276,38 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
 
 
 def _build_cells(config: NetworkConfig) -> list[list[Cell]]:
-    """cells[t][l]. Even blocks of a cell are their own; odd ones share their tail with all subnetworks.
+    """cells[t][l]. Even blocks of a cell are their own; odd ones share a part with all subnetworks.
 
-    The two branches of a block with two streams have a tail each.
+    The two branches of a block with two streams share a part each.
     """
+    kind = BLOCKS[config.block]
     most, parts = max(config.blocks_per_cell), 2 if config.two_stream else 1
     stems = _build_stems(config) if config.frames else [nn.Identity()] * config.timesteps
-    tails = [
-        [[BlockTail(channels // parts, config.kernel_size) for _ in range(parts)] for _ in range(most // 2)]
+    shared_parts = [
+        [[kind.shared_part(channels // parts, config.kernel_size) for _ in range(parts)] for _ in range(most // 2)]
         for channels in config.channels
     ]
     cells = []
     for t, blocks in enumerate(config.blocks_per_cell):
         row = []
         for level in range(len(config.channels)):
-            shared = [tails[level][i // 2] if i % 2 else [None] * parts for i in range(blocks)]
+            shared = [shared_parts[level][i // 2] if i % 2 else [None] * parts for i in range(blocks)]
             fusion = _build_fusion(config, t, level, stems[t])
             row.append(Cell(fusion, _build_blocks(config, config.channels[level], shared), config.slices))
         cells.append(row)
     return cells
 
 
-def _build_blocks(config: NetworkConfig, channels: int, shared: Sequence[Sequence[BlockTail | None]]) -> nn.ModuleList:
-    """The blocks of a cell; `shared` has for each its tail that subnetworks share, or None, two with two streams."""
+def _build_blocks(config: NetworkConfig, channels: int, shared: Sequence[Sequence[nn.Module | None]]) -> nn.ModuleList:
+    """The blocks of a cell; `shared` has for each the part that subnetworks share, or None, two with two streams."""
     rates = [config.drop_path_rate * (i + 1) / len(shared) for i in range(len(shared))]
-    kind, width = (SpikingBranch, channels // 2) if config.two_stream else (SpikingBlock, channels)
-    blocks = [
-        kind(width, config.kernel_size, tail, rate, config.residual_scale, config.neuron)
-        for tails, rate in zip(shared, rates, strict=True)
-        for tail in tails
+    width = channels // 2 if config.two_stream else channels
+    branches: list[Any] = [
+        BLOCKS[config.block](width, config.kernel_size, part, rate, config.residual_scale, config.neuron)
+        for parts, rate in zip(shared, rates, strict=True)
+        for part in parts
     ]
-    return TwoStreams(blocks, config.invert_blocks) if config.two_stream else nn.ModuleList(blocks)
+    return TwoStreams(branches, config.invert_blocks) if config.two_stream else nn.ModuleList(branches)
 
 
 def _build_stems(config: NetworkConfig) -> list[Stem]:
