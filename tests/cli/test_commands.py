@@ -200,7 +200,7 @@ def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, monkeypatch, qu
     digits = load_dataset("digits")
     few = PixelSamples(digits.train.pixels[:240], digits.train.labels[:240])
     less = PixelSamples(digits.test.pixels[:30], digits.test.labels[:30])
-    monkeypatch.setattr("trevsnn.data.events.datasets.digits", lambda: replace(digits, train=few, test=less))
+    monkeypatch.setattr("trevsnn.data.events.digits.digits", lambda: replace(digits, train=few, test=less))
     run = tmp_path / "run"
     code, text, error = trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)
     assert code == 0, error

@@ -138,7 +138,7 @@ def test_recordings(trevsnn, energy, tmp_path, monkeypatch, quick):
     digits = load_dataset("digits")
     few = PixelSamples(digits.train.pixels[:240], digits.train.labels[:240])
     less = PixelSamples(digits.test.pixels[:30], digits.test.labels[:30])
-    monkeypatch.setattr("trevsnn.data.events.datasets.digits", lambda: replace(digits, train=few, test=less))
+    monkeypatch.setattr("trevsnn.data.events.digits.digits", lambda: replace(digits, train=few, test=less))
     run = tmp_path / "run"
     assert trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)[0] == 0
     layers, text = energy(run)

@@ -9,7 +9,7 @@ from PIL import Image
 from recordings import write_cifar10dvs, write_gestures, write_nmnist
 from safetensors.torch import load_file
 
-from trevsnn.data.events.datasets import OBJECTS
+from trevsnn.data.events.cifar10dvs import OBJECTS
 from trevsnn.training import RunFolder
 
 NETWORK = "--image-size 32 --channels 8 8 16 16 --kernel-size 3 --timesteps 3 --batch-size 10 --device cpu"

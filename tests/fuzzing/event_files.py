@@ -18,7 +18,7 @@ from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_
 
 from trevsnn.data.events import files
 from trevsnn.data.events.budget import most_unpacked
-from trevsnn.data.events.datasets import GESTURES, dvs128gesture
+from trevsnn.data.events.dvs128gesture import GESTURES, dvs128gesture
 from trevsnn.data.events.heaps import check_heaps
 
 COUNT = 40

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from trevsnn.data import FramePreprocessing, LabelledData, PixelSamples, evaluation_batches, load_dataset
 from trevsnn.data.events import read_recording
-from trevsnn.data.events.datasets import RecordedSamples
 from trevsnn.data.events.digits import SIZE, record_digits
+from trevsnn.data.events.samples import RecordedSamples
 from trevsnn.models import load_weights
 from trevsnn.training import Learner, RunFolder, TrainConfig, evaluate, train
 from trevsnn.training.batches import training_batches

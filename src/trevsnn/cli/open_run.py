@@ -9,7 +9,7 @@ import torch
 from trevsnn._util.suggest import shortened
 from trevsnn.cli.output import show_data
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
-from trevsnn.data.events.datasets import RECORDING_FOLDER
+from trevsnn.data.events.folder import RECORDING_FOLDER
 from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights, weights_file
 from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.event_frames import with_frames

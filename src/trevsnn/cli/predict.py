@@ -14,11 +14,11 @@ from trevsnn.cli.open_run import load_trained
 from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
 from trevsnn.data import BadImageError, FramePreprocessing, check_files, open_picture, pictures
 from trevsnn.data.events import files as recordings
-from trevsnn.data.events.datasets import read_as
 from trevsnn.data.inventory import Listing
 from trevsnn.data.inventory import in_words as left_out_in_words
 from trevsnn.data.listing import list_folder
 from trevsnn.data.loading import TEST_BATCH
+from trevsnn.data.registry import read_as
 from trevsnn.models.config import check_count
 from trevsnn.training import choose_device, predict
 from trevsnn.training.config import Device, Whole

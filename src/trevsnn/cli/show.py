@@ -12,9 +12,9 @@ from trevsnn.cli.open_run import load_trained
 from trevsnn.cli.output import check_file, plain_console
 from trevsnn.data import FramePreprocessing, check_files
 from trevsnn.data.events import Events, Reading
-from trevsnn.data.events.datasets import read_as
 from trevsnn.data.events.frames import SplitBy, frame_edges
 from trevsnn.data.events.reading import TimeUnit
+from trevsnn.data.registry import read_as
 from trevsnn.models import StreamingClassifier
 from trevsnn.models.network import require_trevsnn
 from trevsnn.training.config import Whole

@@ -53,7 +53,7 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """One of stem, fusion, head, or what the chain of its block calls it (dw1, pw1, pw2, dw2); of a network without a
+        """One of stem, fusion, head, or what the chain of its block calls it (dw1, pw1, pw2, dw2); of one without a
         grid stem, conv, linear."""
         return self.name.split()[0]
 

@@ -6,15 +6,13 @@ from trevsnn._util.suggest import suggest
 from trevsnn.data.cifar import cifar10, cifar100
 from trevsnn.data.dataset import LabelledData
 from trevsnn.data.digits import digits
-from trevsnn.data.events.datasets import (
-    CIFAR10DVS,
-    RECORDING_FOLDER,
-    cifar10dvs,
-    dvs128gesture,
-    event_digits,
-    nmnist,
-    recording_folder,
-)
+from trevsnn.data.events import Events, Reading, read_recording
+from trevsnn.data.events.cifar10dvs import CIFAR10DVS, cifar10dvs, read_upright
+from trevsnn.data.events.digits import event_digits
+from trevsnn.data.events.dvs128gesture import dvs128gesture
+from trevsnn.data.events.folder import RECORDING_FOLDER, recording_folder
+from trevsnn.data.events.nmnist import nmnist
+from trevsnn.data.events.reading import AS_IT_STANDS
 from trevsnn.data.folder import image_folder
 from trevsnn.data.shards import tar_shards
 
@@ -25,6 +23,7 @@ _FROM_FILES = {
     "events/dvs128gesture": dvs128gesture,
     "events/nmnist": nmnist,
 }
+_READ_OTHERWISE = {CIFAR10DVS: read_upright}
 _SPLITTABLE = {"imagefolder": image_folder, "webdataset": tar_shards, CIFAR10DVS: cifar10dvs}
 
 
@@ -72,3 +71,12 @@ def load_dataset(
     if name == RECORDING_FOLDER:
         return recording_folder(data, val_split, sensor_size)
     return _SPLITTABLE[name](data, val_split) if name in _SPLITTABLE else _FROM_FILES[name](data)
+
+
+def read_as(dataset: str | None, path: Path, reading: Reading = AS_IT_STANDS) -> Events:
+    """The recording of a file, as the data set of this name has such files.
+
+    Raises:
+        ValueError: as `read_recording`.
+    """
+    return _READ_OTHERWISE.get(dataset or "", read_recording)(path, reading)

@@ -5,7 +5,9 @@ import pytest
 from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_3
 
 from trevsnn.data import BadImageError, describe_data, load_dataset
-from trevsnn.data.events.datasets import GESTURES, OBJECTS, read_as
+from trevsnn.data.events.cifar10dvs import OBJECTS
+from trevsnn.data.events.dvs128gesture import GESTURES
+from trevsnn.data.registry import read_as
 
 
 def columns(events):

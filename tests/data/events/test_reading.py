@@ -13,9 +13,9 @@ import torch
 
 from trevsnn.data.events import Events, read_recording
 from trevsnn.data.events.cache import CachedFrames
-from trevsnn.data.events.datasets import RecordingFiles
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.events.reading import Reading
+from trevsnn.data.events.samples import RecordingFiles
 
 N = 200
 T, X, Y = np.arange(N) * 1_000 + 5, np.arange(N) % 64, np.arange(N) // 4

@@ -6,8 +6,10 @@ triangle, a third of the time each.
 
 import numpy as np
 
-from trevsnn.data.dataset import Samples
+from trevsnn.data.dataset import LabelledData, Samples
+from trevsnn.data.digits import digits
 from trevsnn.data.events.recording import Events
+from trevsnn.data.events.samples import MODEL, RecordedSamples, frames_of
 from trevsnn.data.events.simulation import Camera, record
 
 SIZE = (34, 34)
@@ -53,3 +55,18 @@ def _moved(scenes: np.ndarray, x: float, y: float) -> np.ndarray:
         part = distance - whole
         scenes = (1 - part) * np.roll(scenes, whole, axis) + part * np.roll(scenes, whole + 1, axis)
     return scenes
+
+
+def event_digits() -> LabelledData:
+    """scikit-learn's handwritten digits before a simulated event camera."""
+    pictures = digits()
+    assert pictures.train is not None, "it has a split of its own"
+    return LabelledData(
+        name="events/digits",
+        class_names=pictures.class_names,
+        train=RecordedSamples(record_digits(pictures.train), pictures.train.labels),
+        test=RecordedSamples(record_digits(pictures.test), pictures.test.labels),
+        model=MODEL,
+        preprocessing=frames_of(SIZE),
+        in_memory=True,
+    )
