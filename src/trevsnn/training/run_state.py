@@ -13,7 +13,6 @@ from trevsnn._util.checks import is_whole, require
 from trevsnn._util.suggest import in_a_line, shortened
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
-from trevsnn.plots.confusion import plot_confusion
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder, check_row
@@ -103,6 +102,8 @@ class RunState:
     def draw(self) -> None:
         """Draw the confusion matrix of the last epoch."""
         if self.confusion is not None:
+            from trevsnn.plots.confusion import plot_confusion  # matplotlib and scikit-learn are slow to import
+
             plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
 
     def restore(self, saved: SavedState) -> list[str]:
