@@ -4,14 +4,14 @@ import re
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from timm.data import ImageNetInfo
 
 from trevsnn._util.suggest import shortened
+from trevsnn.choices import Device
 from trevsnn.cli.open_run import load_trained
-from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
+from trevsnn.cli.output import check_json, plain_console, say, show_table, write_json
 from trevsnn.data import BadImageError, FramePreprocessing, check_files, open_picture, pictures
 from trevsnn.data.events import files as recordings
 from trevsnn.data.events.datasets import read_as
@@ -21,7 +21,6 @@ from trevsnn.data.listing import list_folder
 from trevsnn.data.loading import TEST_BATCH
 from trevsnn.models.config import check_count
 from trevsnn.training import choose_device, predict
-from trevsnn.training.config import Device, Whole
 
 _WORDNET = re.compile(r"n\d{8}")
 
@@ -30,26 +29,13 @@ def predict_images(
     run: Path,
     /,
     *images: Path,
-    top: Whole = 1,
-    invert: Annotated[bool, Parameter(negative=())] = False,
-    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
-    device: Device = "auto",
-    json: JsonFile = None,
+    top: int,
+    invert: bool,
+    skip_bad_images: bool,
+    device: Device,
+    json: Path | None,
 ) -> None:
-    """Print the class and its probability for each image or recording.
-
-    What cannot be read is named after the others' classes, and makes the exit code 2.
-
-    Args:
-        run: Run folder, or a weights file from one, its best.safetensors for example.
-        images: Image files of any size and mode, or folders of them, searched to the bottom; for a run on events,
-            recordings of its sensor.
-        top: How many of the most probable classes to show.
-        invert: Swap dark and light first: for dark ink on white paper.
-        skip_bad_images: Let the exit code be 0 although some cannot be read.
-        device: Where to compute; auto takes CUDA where there is a GPU.
-        json: Also write the table, with the probability of every class, to this file.
-    """
+    """See `trevsnn.cli.commands.predict`."""
     if not images:
         raise ValueError("no image to predict; give at least one image file, or a folder, after the run")
     check_count("top", top, 1)
@@ -70,7 +56,7 @@ def predict_images(
     if not files:
         raise ValueError(f"{str(images[0])!r} holds no {things}: {about}")
     if files != [*images]:
-        plain_console().print(f"{'data':<16}{about}", soft_wrap=True)
+        say(f"{'data':<16}{about}")
 
     def read(path: Path) -> Any:
         if isinstance(preprocessing, FramePreprocessing):
@@ -101,8 +87,8 @@ def predict_images(
         ]
         columns = {"image": "recording" if clips else "image", "class": "class", "probability": "probability"}
         show_table(lines, columns)
-    for line in unreadable if rows else ():
-        plain_console().print(f"left out: {line}", soft_wrap=True)
+    if rows:
+        say(*(f"left out: {line}" for line in unreadable))
     if unreadable and not (skip_bad_images and rows):
         among = f"{len(unreadable):,} of {len(files):,} cannot be read: " if len(files) > 1 else ""
         raise ValueError(f"{among}{shortened(unreadable)}")

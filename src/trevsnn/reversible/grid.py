@@ -17,17 +17,17 @@ Source: Hu et al., ICML 2024, equation of the multi-level temporal-reversible up
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from trevsnn.choices import Memory
 from trevsnn.neurons import packed_activations, spike
 from trevsnn.reversible.codes import SpikeCode, decoded
 from trevsnn.reversible.column import ReversibleColumn, StoredColumn
 from trevsnn.reversible.replay import refuse_unrepeatable
 
-Memory = Literal["reversible", "packed", "stored"]
 Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
 
 

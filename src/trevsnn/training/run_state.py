@@ -15,7 +15,9 @@ from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.learner import Learner
-from trevsnn.training.run_folder import RunFolder, check_row
+from trevsnn.training.run_folder import RunFolder
+from trevsnn.training.run_record import check_row
+from trevsnn.training.yielding import fitting_batch
 
 FREE_TO_CHANGE = {
     "cache",
@@ -237,11 +239,6 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
             "statistics of BatchNorm"
         )
     return replace(config, batch_size=batch), notes
-
-
-def fitting_batch(wanted: int, effective: int, world: int) -> int | None:
-    """The largest batch, of so many images at most, in which processes can share out a step; None where none is."""
-    return next((n for n in range(min(wanted, effective), 0, -1) if effective % (n * world) == 0), None)
 
 
 def _otherwise(name: str, before: Any, now: Any) -> str:
