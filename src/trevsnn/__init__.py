@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 def _is_command_line() -> bool:
     """Whether this process is the program `trevsnn`, or `python -m trevsnn`."""
-    if sys.argv[0] == "-m":  # so long as Python looks for the module, whose name stands before the arguments
-        return sys.orig_argv[-len(sys.argv)] == "trevsnn"
-    return Path(sys.argv[0]).name in ("trevsnn", "trevsnn.exe")
+    program = Path(*sys.argv[:1]).name
+    if program == "-m":  # so long as Python looks for the module, whose name stands before the arguments
+        return sys.orig_argv[-len(sys.argv) :][:1] == ["trevsnn"]
+    return program in ("trevsnn", "trevsnn.exe")
 
 
 if TYPE_CHECKING or not _is_command_line():

@@ -29,7 +29,7 @@ JsonFile = Annotated[Path | None, Parameter(name="--json")]
 Settings = TypeVar("Settings")
 
 
-def in_words(settings: type[Settings]) -> type[Settings]:
+def as_options(settings: type[Settings]) -> type[Settings]:
     """Decorates a subclass, to be made a dataclass, of a dataclass of settings: its fields get the types above."""
     for name, hint in get_type_hints(settings).items():
         settings.__annotations__.setdefault(name, _several(hint))

@@ -12,7 +12,7 @@ from cyclopts.config import Dict
 
 from trevsnn._util.checks import is_number
 from trevsnn.choices import DATASETS
-from trevsnn.cli.parameters import Whole, in_words
+from trevsnn.cli.parameters import Whole, as_options
 from trevsnn.training.config import TrainConfig, load_config, parse_config
 from trevsnn.training.origins import Origins
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
@@ -28,7 +28,7 @@ origins: ContextVar[Origins] = ContextVar("origins", default=Origins())  # noqa:
 
 
 @dataclass(frozen=True, kw_only=True)
-@in_words
+@as_options
 class TrainOptions(TrainConfig):
     """The settings of a run as options."""
 
