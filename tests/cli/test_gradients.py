@@ -38,7 +38,7 @@ def with_images(monkeypatch):
 
     def use(kind):
         few = replace(digits, train=kind(digits.train.pixels[:32], digits.train.labels[:32]))
-        monkeypatch.setattr("trevsnn.cli.gradients.load_data", lambda *_: few)
+        monkeypatch.setattr("trevsnn.cli.open_run.load_data", lambda *_: few)
 
     return use
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch.utils import tensorboard
 
 from trevsnn.data import PixelSamples, load_dataset
+from trevsnn.plots import confusion as confusion_module
 from trevsnn.training import RunFolder, TrainConfig, train
 from trevsnn.training import run_state as run_state_module
 
@@ -47,7 +48,7 @@ def run_with_output(digits, folder):
         (tensorboard, "SummaryWriter", "the log for TensorBoard could not be written: on purpose"),
         (tensorboard.SummaryWriter, "add_scalar", "the log for TensorBoard could not be written: on purpose"),
         (RunFolder, "_write_sample", "samples could not be written: on purpose"),
-        (run_state_module, "plot_confusion", "the confusion matrix could not be written: on purpose"),
+        (confusion_module, "plot_confusion", "the confusion matrix could not be written: on purpose"),
     ],
     ids=["tensorboard", "a value of it", "samples", "confusion"],
 )

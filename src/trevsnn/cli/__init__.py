@@ -1,4 +1,4 @@
-"""The command line, one file per command."""
+"""The command line: what each command takes is in `commands`, and what it does in the module of the same name here."""
 
 from trevsnn.cli.app import app, main
 

@@ -1,4 +1,8 @@
-"""The application: its commands, and what becomes of errors."""
+"""The application: its commands, and what becomes of errors.
+
+The modules in `trevsnn.cli.commands` say what each command takes. PyTorch comes with the work of a command, so help and
+mistakes of spelling do not wait for it.
+"""
 
 import io
 import re
@@ -7,56 +11,42 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-import torch
-from cyclopts import CycloptsError, Parameter
-from PIL import Image
+from cyclopts import CycloptsError
 
 from trevsnn import __version__
 from trevsnn._util.files import in_words
-from trevsnn.cli.ablate import ablate, base_settings_from_file
-from trevsnn.cli.compare import compare
-from trevsnn.cli.convert import convert
-from trevsnn.cli.energy import energy
-from trevsnn.cli.eval import evaluate_run
-from trevsnn.cli.export import export_run
-from trevsnn.cli.gradients import gradients
-from trevsnn.cli.help import TrainingHelp
-from trevsnn.cli.memory import memory
-from trevsnn.cli.models import models
-from trevsnn.cli.predict import predict_images
-from trevsnn.cli.recipes import recipes
-from trevsnn.cli.report import report
-from trevsnn.cli.settings import settings_from_file
-from trevsnn.cli.show import show
-from trevsnn.cli.train import train_run
-from trevsnn.data.loading import LoadingWarning
-from trevsnn.training import NonFiniteError, StoppedError
-from trevsnn.training.processes import LostPeerError, PeerError
+from trevsnn.cli.commands.ablate import app as ablate
+from trevsnn.cli.commands.compare import compare
+from trevsnn.cli.commands.convert import convert
+from trevsnn.cli.commands.energy import energy
+from trevsnn.cli.commands.eval import evaluate_run
+from trevsnn.cli.commands.export import export_run
+from trevsnn.cli.commands.gradients import gradients
+from trevsnn.cli.commands.memory import memory
+from trevsnn.cli.commands.models import models
+from trevsnn.cli.commands.predict import predict_images
+from trevsnn.cli.commands.recipes import recipes
+from trevsnn.cli.commands.report import report
+from trevsnn.cli.commands.show import show
+from trevsnn.cli.commands.train import app as train
+from trevsnn.cli.help import PARAMETERS, TrainingHelp
+from trevsnn.data.errors import ENDED, LoadingWarning
+from trevsnn.training.errors import LostPeerError, NonFiniteError, PeerError, StoppedError
 
 FAILED = 2
 SIGNALLED = 128
 _LONGEST = 2000
 """Characters of a message; where a file's content is quoted it may have thousands."""
 
-_PARAMETERS = Parameter(negative_iterable=())  # no --empty-OPTION
-
 app = TrainingHelp(
     name="trevsnn",
     help="Train and run temporal-reversible spiking neural networks.",
     version=__version__,
-    default_parameter=_PARAMETERS,
+    default_parameter=PARAMETERS,
     suppress_keyboard_interrupt=False,
 )
-_train = TrainingHelp(
-    name="train", config=settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False
-)
-_train.default(train_run)
-app.command(_train)
-_ablate = TrainingHelp(
-    name="ablate", config=base_settings_from_file, default_parameter=_PARAMETERS, suppress_keyboard_interrupt=False
-)
-_ablate.default(ablate)
-app.command(_ablate)
+app.command(train)
+app.command(ablate)
 app.command(evaluate_run, name="eval")
 app.command(predict_images, name="predict", usage="Usage: trevsnn predict [OPTIONS] RUN IMAGES...\n")
 app.command(show)
@@ -89,6 +79,16 @@ def _in_a_line(message: Warning | str, category: type[Warning], *place: object, 
 _usual_format = warnings.formatwarning
 
 
+def _of_pytorch(error: RuntimeError) -> str | None:
+    """What an error of PyTorch is to the user; None for a bug."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory: lower --batch-size, or choose --memory reversible ({error})"
+    # its handler of signals raises this one wherever the program is
+    if re.match(r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)", str(error)):
+        return f"{ENDED} ({error})"
+    return None
+
+
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 2 for bad input or a diverged run, 128 + its number for a
     signal: 130 after Ctrl-C, 143 after SIGTERM.
@@ -102,25 +102,22 @@ def main(tokens: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     warnings.formatwarning = _in_a_line
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what is too large is refused
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's, of what is refused if it is too large
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except OSError as error:
         return _failed(in_words(error))
     except (CycloptsError, NonFiniteError, ValueError) as error:
         return _failed(str(error))
-    except torch.OutOfMemoryError as error:
-        return _failed(f"out of memory: lower --batch-size, or choose --memory reversible ({error})")
     except PeerError:  # which the other process has said
         return FAILED
     except LostPeerError as error:
         return _failed(str(error))
-    except RuntimeError as error:  # PyTorch's handler of signals raises it wherever the program is
-        if not re.match(r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)", str(error)):
+    except RuntimeError as error:
+        message = _of_pytorch(error)
+        if message is None:
             raise
-        return _failed(
-            f"a process that reads images was ended, by lack of memory most likely: lower --workers ({error})"
-        )
+        return _failed(message)
     except (KeyboardInterrupt, StoppedError) as stop:
         number = stop.signal_number if isinstance(stop, StoppedError) else signal.SIGINT
         print(f"trevsnn: interrupted{str(stop) and '; ' + str(stop)}", file=sys.stderr)

@@ -1,18 +1,19 @@
 """`trevsnn compare`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 
 from trevsnn._util.files import write_text
 from trevsnn._util.suggest import shortened, suggest
+from trevsnn.choices import Device, Precision
 from trevsnn.cli.energy import IMAGES
+from trevsnn.cli.found_data import with_data
 from trevsnn.cli.open_run import load_data, load_trained
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
+from trevsnn.cli.output import check_file, check_json, one_by_one, plain_console, show_table, write_json
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.operations import Operations, check_firing_rate, measure_operations
 from trevsnn.data import LabelledData, default_workers, evaluation_batches
@@ -22,7 +23,6 @@ from trevsnn.models.baselines import BASELINES
 from trevsnn.models.config import check_count
 from trevsnn.reversible import check_memory
 from trevsnn.studies.comparison import (
-    FIRING_RATE,
     MEMOPT,
     REVERSIBLE,
     InputSize,
@@ -35,8 +35,6 @@ from trevsnn.studies.comparison import (
 from trevsnn.studies.comparison_tables import comparison_tables, notes
 from trevsnn.studies.papers import REFERENCE
 from trevsnn.training import RunFolder, choose_device
-from trevsnn.training.config import Device, Whole
-from trevsnn.training.precision import Precision
 
 METHODS = (
     "trevsnn_tiny",
@@ -52,39 +50,19 @@ BATCHES = {"cpu": 4, "cuda": 64}
 
 def compare(
     *methods: str,
-    reference: str | None = None,
-    device: Device = "auto",
-    batch: Whole | None = None,
-    precision: Precision = "fp32",
-    timesteps: Whole = 4,
-    resolution: Whole | None = None,
-    repeats: Whole = 5,
-    firing_rate: float = FIRING_RATE,
-    plot: Path | None = None,
-    output: Path | None = None,
-    json: JsonFile = None,
+    reference: str | None,
+    device: Device,
+    batch: int | None,
+    precision: Precision,
+    timesteps: int,
+    resolution: int | None,
+    repeats: int,
+    firing_rate: float,
+    plot: Path | None,
+    output: Path | None,
+    json: Path | None,
 ) -> None:
-    """Measure methods side by side: parameters, operations, training memory, speed and energy, next to the papers'.
-
-    A step is the same for all: forward pass, cross-entropy, backward pass, on random images; gradients are there
-    beforehand, and there is no optimizer. Methods take turns. Energy is that of `trevsnn energy`.
-
-    Args:
-        methods: Names of networks (see `trevsnn models`) or run folders. A memory setting may follow a network of this
-            library (trevsnn_small:packed), and -memopt one of SpikingJelly's, for its memory optimised by SpikingJelly.
-        reference: Method that the others are compared with; by default trevsnn_small, or without it the first.
-        device: Where to train; auto takes CUDA where there is a GPU.
-        batch: Images in a step; by default 4 on a CPU and 64 on a GPU.
-        precision: bf16 and fp16 are autocast.
-        timesteps: T of the networks by name.
-        resolution: Height and width of their images (pixels); each network's own by default.
-        repeats: Timed visits to each method.
-        firing_rate: Of every neuron of the networks by name, which are untrained, 0 to 1; by default what makes the
-            paper's 2.8 mJ of trevsnn_small.
-        plot: Also draw memory, speed and energy to this PNG file.
-        output: Also write the tables to this Markdown file.
-        json: Also write the table to this file, in bytes, seconds and pJ.
-    """
+    """See `trevsnn.cli.commands.compare`."""
     check_json(json)
     check_file(plot, "plot file")
     check_file(output, "output file")
@@ -100,7 +78,7 @@ def compare(
     base = _reference(rows, reference)
     settings = {"device": place.type, "precision": precision, "repeats": repeats, "assumed_firing_rate": firing_rate}
     try:
-        measure(rows, place, precision, repeats, _with_bar)
+        measure(rows, place, precision, repeats, one_by_one)
     finally:  # what there is after Ctrl-C, too
         if any(row.parameters is not None for row in rows):
             listed = [with_data([_as_json(row, base) | settings], data.get(row.method.name)) for row in rows]
@@ -173,12 +151,6 @@ def _reference(rows: Sequence[Row], name: str | None) -> Row:
     if name not in names:
         raise ValueError(f"reference={name!r} is none of the methods; {suggest(name, names)}")
     return rows[names.index(name)]
-
-
-def _with_bar(rows: Iterable[Row], what: str) -> Iterable[Row]:
-    """The rows, with a bar on a terminal."""
-    console = plain_console()
-    return track(rows, what, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None) -> None:

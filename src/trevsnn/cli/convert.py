@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trevsnn._util.suggest import in_a_line
-from trevsnn.cli.output import plain_console
+from trevsnn.cli.output import say
 from trevsnn.models import (
     NetworkConfig,
     convert_official,
@@ -19,13 +19,7 @@ from trevsnn.models.official import FIRST_WEIGHT
 
 
 def convert(source: Path, destination: Path, /) -> None:
-    """Turn weights of the authors' public code into a weights file of ours. No code in the checkpoint is run.
-
-    Args:
-        source: PyTorch checkpoint (.pth) or safetensors file that holds them, whatever else stands beside; an average
-            of the weights (ema) is taken where there is one.
-        destination: Weights file (.safetensors) to write.
-    """
+    """See `trevsnn.cli.commands.convert`."""
     if not destination.parent.is_dir():
         raise ValueError(f"the folder {str(destination.parent)!r} of the destination does not exist")
     if destination.is_dir():
@@ -46,12 +40,9 @@ def convert(source: Path, destination: Path, /) -> None:
     names = [n for n, c in known.items() if isinstance(c, NetworkConfig) and c.channels == config.channels]
     name = names[0] if names else "trevsnn_tiny"  # all options are written, so any name builds the network
     save_weights(model, destination, weights_info(name, config))
-    console = plain_console()
-    console.print(f"weights    {found.place or 'the checkpoint itself'}, {len(found.tensors)} tensors", soft_wrap=True)
+    say(f"weights    {found.place or 'the checkpoint itself'}, {len(found.tensors)} tensors")
     if found.left:
-        console.print(f"left aside {', '.join(found.left)}", soft_wrap=True)
-    console.print(
-        f"{destination}: {name}, channels {config.channels}, {config.timesteps} timesteps, "
-        f"{config.num_classes} classes",
-        soft_wrap=True,
+        say(f"left aside {', '.join(found.left)}")
+    say(
+        f"{destination}: {name}, channels {config.channels}, {config.timesteps} timesteps, {config.num_classes} classes"
     )

@@ -3,41 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from cyclopts import Parameter
 
 from trevsnn._util.suggest import suggest
 from trevsnn._util.units import unit_of
-from trevsnn.cli.open_run import Trained, load_data, load_trained
-from trevsnn.cli.output import (
-    JsonFile,
-    check_file,
-    check_json,
-    plain_console,
-    show_data,
-    show_table,
-    with_data,
-    write_json,
-)
+from trevsnn.choices import Device
+from trevsnn.cli.found_data import show_data, with_data
+from trevsnn.cli.image_source import ImageSource
+from trevsnn.cli.open_run import OpenedImages, Trained, load_trained, open_images
+from trevsnn.cli.output import check_file, check_json, say, show_table, write_json
 from trevsnn.costs.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total
-from trevsnn.costs.operations import assume_operations, measure_operations
+from trevsnn.costs.operations import Operations, assume_operations, measure_operations
 from trevsnn.costs.over_time import cost_over_time
-from trevsnn.data import (
-    BadImages,
-    FramePreprocessing,
-    LabelledData,
-    Preprocessing,
-    default_workers,
-    evaluation_batches,
-    load_dataset,
-)
+from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
 from trevsnn.data.splitting import spread
-from trevsnn.models import NetworkConfig, create_model, list_models, weights_info
+from trevsnn.models import NetworkConfig, SpikingNetwork, create_model, list_models, weights_info
 from trevsnn.models.network import require_trevsnn
 from trevsnn.training import choose_device
-from trevsnn.training.config import Device, Whole
 
 IMAGES = 256
 _COLUMNS = {
@@ -58,41 +42,17 @@ def energy(
     network: str,
     /,
     *,
-    firing_rate: float | None = None,
-    data: Path | None = None,
-    val_split: float | None = None,
-    images: Whole | None = None,
-    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
-    workers: Whole | None = None,
-    fold: Annotated[bool, Parameter(negative=())] = False,
-    layers: Annotated[bool, Parameter(negative=())] = False,
-    over_time: Annotated[bool, Parameter(negative=())] = False,
-    plot: Path | None = None,
-    device: Device = "auto",
-    json: JsonFile = None,
+    source: ImageSource,
+    firing_rate: float | None,
+    images: int | None,
+    fold: bool,
+    layers: bool,
+    over_time: bool,
+    plot: Path | None,
+    device: Device,
+    json: Path | None,
 ) -> None:
-    """Count operations, firing rates and energy of the inference of one image or clip.
-
-    Shown are levels and steps, or every layer (--layers), then kinds of layers and the total. Energy stands there by
-    two conventions: as published, and strictly, where a layer whose input is no spikes counts multiply-accumulates.
-
-    Args:
-        network: Run folder, weights file from one, or name of a network. A network by name is untrained: give
-            --firing-rate or --data with it.
-        firing_rate: Assume that every neuron fires at this rate, 0 to 1, in place of running images.
-        data: Folder that holds the data set, or class folders; by default what the run was trained on.
-        val_split: Share of the images to test on, of a data set without val/, 1 for all; by default the run's.
-        images: How many test images to run, evenly spread over all of them; by default 256.
-        skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
-        workers: Processes that read images; by default one per CPU core, at most 8.
-        fold: Count the network as it is deployed, the linear layers of its stem and head merged.
-        layers: Show every layer in place of levels and steps.
-        over_time: Show the cost at T = 1, 2, 4 and 8 with the number of blocks fixed, next to a spiking ResNet-34 at
-            the same mean firing rate.
-        plot: Draw that, too, to this PNG file.
-        device: Where to compute; auto takes CUDA where there is a GPU.
-        json: Also write all layers and the total to this file, energy in pJ.
-    """
+    """See `trevsnn.cli.commands.energy`."""
     check_json(json)
     check_file(plot, "plot file")
     over_time = over_time or plot is not None
@@ -100,35 +60,30 @@ def energy(
         if wanted and over_time:
             raise ValueError(f"{name}=True is for the cost at one T; leave --over-time and --plot out")
     trained = _open(network, choose_device(device))
-    model, size, bad = trained.model, trained.preprocessing.input_size, BadImages(skip_bad_images)
+    model, size = trained.model, trained.preprocessing.input_size
     if over_time and require_trevsnn(model, "--over-time").config.frames:
         raise ValueError(f"{network!r} is for clips, whose every step has a frame of its own; leave --over-time out")
     if fold:
         model = require_trevsnn(model, "--fold").fold()
-    dataset = None
+    opened = None
     if firing_rate is None:
-        dataset = _load_data(network, trained, data, val_split)
-        samples = spread(dataset.test, IMAGES if images is None else images)
-        workers = default_workers(dataset.in_memory) if workers is None else workers
-        operations = measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers), bad)
-        kind = "recordings" if model.config.frames else "images"
-        about = f"{operations.images} of {len(dataset.test)} test {kind} of {dataset.name}"
-        if network in list_models():
-            about += "; its weights are untrained, and a trained network fires otherwise"
-    elif (data, val_split, images, workers, skip_bad_images) == (None, None, None, None, False):
+        opened = _open_images(network, trained, source)
+        operations, about = _measured(network, model, opened, IMAGES if images is None else images)
+    elif source == ImageSource() and images is None:
         operations = assume_operations(model, size, firing_rate)
         about = f"every neuron assumed to fire at a rate of {firing_rate:.2%}"
     else:
         raise ValueError(f"firing_rate={firing_rate} is assumed and no image is run; leave the options of images out")
+    dataset = opened and opened.dataset
     costs = layer_costs(operations)
-    _say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
+    say(f"{network}{', folded' if fold else ''}, {' x '.join(map(str, size))}: {about}")
     if over_time:
         config = require_trevsnn(model, "--over-time").config
         _report_over_time(trained.info.model, config, size, mean_firing_rate(costs), plot, json, dataset)
     else:
         _report_layers(costs, layers, json, dataset)
-    for message in sorted(bad.known):
-        _say(f"left out: {message}")
+    if opened is not None:
+        say(*opened.left_out)
 
 
 def _open(network: str, device: torch.device) -> Trained:
@@ -148,16 +103,27 @@ def _open(network: str, device: torch.device) -> Trained:
     return Trained(Path(network), model, weights_info(network, model.config), preprocessing)
 
 
-def _load_data(network: str, trained: Trained, data: Path | None, val_split: float | None) -> LabelledData:
+def _open_images(network: str, trained: Trained, source: ImageSource) -> OpenedImages:
     if network not in list_models():
-        return load_data(trained, data, val_split)
+        return open_images(trained, source)
     if trained.model.config.frames:
         raise ValueError(f"{network!r} by name is untrained, and takes clips; give a run of it, or --firing-rate RATE")
-    if data is None:
+    if source.data is None:
         raise ValueError(f"{network!r} by name is untrained; give a run of it, --data DIR or --firing-rate RATE")
-    dataset = load_dataset("imagefolder", data, None if val_split == 1 else val_split)
+    dataset = load_dataset("imagefolder", source.data, None if source.val_split == 1 else source.val_split)
     show_data(dataset)
-    return dataset
+    return open_images(trained, source, dataset)
+
+
+def _measured(network: str, model: SpikingNetwork, opened: OpenedImages, count: int) -> tuple[Operations, str]:
+    """The operations on so many test images, and what they were measured on, in words."""
+    samples = spread(opened.dataset.test, count)
+    operations = measure_operations(model, opened.batches(samples), opened.bad)
+    kind = "recordings" if model.config.frames else "images"
+    about = f"{operations.images} of {len(opened.dataset.test)} test {kind} of {opened.dataset.name}"
+    if network in list_models():
+        about += "; its weights are untrained, and a trained network fires otherwise"
+    return operations, about
 
 
 def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, dataset: LabelledData | None) -> None:
@@ -177,8 +143,8 @@ def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, d
     driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None)).energy / scale
     rate = mean_firing_rate(costs)
     if any(cost.merged for cost in costs):
-        _say("* merged: counted with the layer before or after it")
-    _say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
+        say("* merged: counted with the layer before or after it")
+    say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
 
 
 def _by_level_and_step(costs: Sequence[LayerCost]) -> list[dict[str, Any]]:
@@ -223,8 +189,8 @@ def _report_over_time(
     }
     show_table([row | {name: f"{row[name] / by:,.3f}" for name, by in scales.items()} for row in rows], columns)
     blocks = sum(config.blocks_per_cell)
-    _say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
-    _say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
+    say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
+    say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
     if plot is not None:
         from trevsnn.plots.energy import plot_over_time  # matplotlib is slow to import
 
@@ -285,7 +251,3 @@ def _show(rows: Sequence[dict[str, Any]], unit: tuple[str, float], except_for: S
     for line, row in zip(shown, rows, strict=True):
         line["strict_energy"] += " *" if row["merged"] else ""
     show_table(shown, columns)
-
-
-def _say(line: str) -> None:
-    plain_console().print(line, soft_wrap=True)

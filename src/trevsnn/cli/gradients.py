@@ -1,37 +1,30 @@
 """`trevsnn gradients`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from cyclopts import Parameter
-from rich.progress import track
 
+from trevsnn.choices import Device
 from trevsnn.cli.ablate import the_same_command_goes_on
-from trevsnn.cli.open_run import Trained, load_data, load_trained
-from trevsnn.cli.output import (
-    JsonFile,
-    check_file,
-    check_json,
-    plain_console,
-    show_data,
-    show_table,
-    with_data,
-    write_json,
-)
-from trevsnn.data import BadImages, LabelledData, default_workers, evaluation_batches, load_dataset
+from trevsnn.cli.found_data import show_data, with_data
+from trevsnn.cli.image_source import ImageSource
+from trevsnn.cli.open_run import OpenedImages, Trained, load_trained, open_images
+from trevsnn.cli.output import check_file, check_json, one_by_one, plain_console, say, show_table, write_json
+from trevsnn.data import load_dataset
 from trevsnn.data.loading import Batch, readable
 from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.data.splitting import Subset
+from trevsnn.models import WeightsInfo
 from trevsnn.models.config import check_count
 from trevsnn.studies.ablation import Ablation, AblationRuns, variant_of
 from trevsnn.studies.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
 from trevsnn.training import Learner, NonFiniteError, TrainConfig, choose_device
-from trevsnn.training.config import Device, Whole, parse_config
+from trevsnn.training.config import parse_config
 from trevsnn.training.learner import training_loss
 from trevsnn.training.recipes import read_recipe
 
@@ -43,48 +36,25 @@ OUTPUT = Path("runs/gradients")
 
 def gradients(
     *runs: Path,
-    data: Path | None = None,
-    val_split: float | None = None,
-    images: Whole = 256,
-    seed: Whole = 0,
-    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
-    workers: Whole | None = None,
-    device: Device = "auto",
-    output: Path | None = None,
-    plot: Path | None = None,
-    json: JsonFile = None,
+    source: ImageSource,
+    images: int,
+    seed: int,
+    device: Device,
+    output: Path | None,
+    plot: Path | None,
+    json: Path | None,
 ) -> None:
-    """Cut the temporal gradient at chosen neurons, and compare each layer's gradients with the uncut ones.
-
-    The figures are cosine similarities, means over batches of training images, with the lowest and the highest run
-    where there are several. "spatial" is the gradient of a layer's output, "weight" that of its weight.
-
-    Without a run, an ordinary network (ms_resnet_digits) is trained on digits first, 8 epochs with each of three seeds;
-    the same command goes on where it was stopped, and trains nothing twice.
-
-    Args:
-        runs: Run folders, or weights files from them: several of one network, of several seeds for example.
-        data: Folder that holds the data set; by default what the run was trained on.
-        val_split: Share of the images that are for testing, of a data set without val/; by default the run's.
-        images: How many training images to use, drawn at random, in batches of 64.
-        seed: Of that draw, and of dropout and stochastic depth.
-        skip_bad_images: Leave out images that cannot be read; otherwise the first stops.
-        workers: Processes that read images; by default one per CPU core, at most 8.
-        device: Where to compute; auto takes CUDA where there is a GPU.
-        output: Folder for the runs of digits, where no run is given; by default runs/gradients.
-        plot: Also draw the spatial similarities to this PNG file.
-        json: Also write the table to this file, a row per run and layer.
-    """
+    """See `trevsnn.cli.commands.gradients`."""
     check_json(json)
     check_file(plot, "plot file")
     if images < 2:
         raise ValueError(f"images={images} must be at least 2")
     check_count("seed", seed, 0)
-    if workers is not None:
-        check_count("workers", workers, 0)
+    if source.workers is not None:
+        check_count("workers", source.workers, 0)
     if runs and output is not None:
         raise ValueError(f"output={str(output)!r} is for runs of digits, but a run is given; leave --output out")
-    for option, value in (("--data", data), ("--val-split", val_split)):
+    for option, value in (("--data", source.data), ("--val-split", source.val_split)):
         if value is not None and not runs:
             raise ValueError(f"{option} {value} is for a run; without one, digits are used: leave {option} out")
     place = choose_device(device)
@@ -92,38 +62,34 @@ def gradients(
     everything = [load_trained(run, place) for run in runs]
     for trained in everything:
         cuts_of(trained.model)
-    bad, console = BadImages(skip_bad_images), plain_console()
     studies: list[list[LayerSimilarity]] = []
     used: list[int] = []
-    datasets: list[LabelledData] = []
-    for trained in track(everything, "studying", console=console, transient=True, disable=not console.is_terminal):
-        dataset = load_data(trained, data, val_split)
-        study, count = _study(trained, dataset, images, seed, workers, bad)
-        datasets.append(dataset)
+    rows: list[Mapping[str, Any]] = []
+    left_out: set[str] = set()
+    for run, trained in one_by_one(list(zip(runs, everything, strict=True)), "studying"):
+        opened = open_images(trained, source)
+        study, count = _study(trained, opened, images, seed)
         studies.append(study)
         used.append(count)
+        rows += with_data([{"run": str(run)} | vars(s) for s in study], opened.dataset)
+        left_out |= {*opened.left_out}
         if [s.layer for s in studies[-1]] != [s.layer for s in studies[0]]:
             raise ValueError(f"run {str(trained.file)!r} is of another network than {str(everything[0].file)!r}")
-    rows = [
-        row
-        for run, dataset, study in zip(runs, datasets, studies, strict=True)
-        for row in with_data(
-            [{"run": str(run), "layer": s.layer, "spatial": s.spatial, "weight": s.weight} for s in study], dataset
-        )
-    ]
     write_json(rows, json)
     _show(studies)
-    for message in sorted(bad.known):
-        console.print(f"left out: {message}", soft_wrap=True)
+    say(*sorted(left_out))
     if plot is not None:
-        from trevsnn.plots.gradients import plot_gradients  # matplotlib is slow to import
+        _plot(studies, used, everything[0].info, plot)
 
-        layers = [s.layer for s in studies[0]]
-        by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
-        first = everything[0]
-        number = " or ".join(f"{count:,}" for count in sorted(set(used)))  # runs may be of different data
-        title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {number} images"
-        plot_gradients(layers, by_cut, CUTS, title, plot)
+
+def _plot(studies: Sequence[Sequence[LayerSimilarity]], used: Sequence[int], info: WeightsInfo, plot: Path) -> None:
+    from trevsnn.plots.gradients import plot_gradients  # matplotlib is slow to import
+
+    layers = [s.layer for s in studies[0]]
+    by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
+    number = " or ".join(f"{count:,}" for count in sorted(set(used)))  # runs may be of different data
+    title = f"spatial gradients of {info.model} on {info.dataset}, {len(studies)} run(s), {number} images"
+    plot_gradients(layers, by_cut, CUTS, title, plot)
 
 
 def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:
@@ -142,24 +108,18 @@ def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:
     return tuple(runs.folder(network, seed).path for seed in SEEDS)
 
 
-def _study(
-    trained: Trained,
-    dataset: LabelledData,
-    images: int,
-    seed: int,
-    workers: int | None,
-    bad: BadImages,
-) -> tuple[list[LayerSimilarity], int]:
+def _study(trained: Trained, opened: OpenedImages, images: int, seed: int) -> tuple[list[LayerSimilarity], int]:
     """The study of a network, and how many images could be used."""
-    if dataset.train is None:
-        raise ValueError(f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/")
-    drawn = np.random.default_rng(seed).permutation(len(dataset.train))[:images]
-    workers = default_workers(dataset.in_memory) if workers is None else workers
-    batches = evaluation_batches(Subset(dataset.train, drawn), trained.preprocessing, workers=workers)
+    train = opened.dataset.train
+    if train is None:
+        raise ValueError(
+            f"the {opened.dataset.name} data has no images to train on; give --val-split 0.1, or add train/"
+        )
+    drawn = np.random.default_rng(seed).permutation(len(train))[:images]
     sizes: list[int] = []
 
     def counted() -> Iterator[Batch]:
-        for batch in readable(batches, bad):
+        for batch in readable(opened.batches(Subset(train, drawn)), opened.bad):
             sizes.append(len(batch.targets))
             yield batch
 
@@ -183,7 +143,7 @@ def _show(studies: Sequence[Sequence[LayerSimilarity]]) -> None:
     means = {name: [_mean([layer[name] for layer in layers]) for layers in by_run] for name in columns}
     rows.append({"layer": "mean of all"} | {name: _range(values) for name, values in means.items()})
     show_table(rows, {"layer": "layer"} | columns)
-    plain_console().print("; ".join(f"{cut}: cut {CUTS[cut]}" for cut in cuts), soft_wrap=True)
+    say("; ".join(f"{cut}: cut {CUTS[cut]}" for cut in cuts))
 
 
 def _flat(s: LayerSimilarity) -> dict[str, Any]:

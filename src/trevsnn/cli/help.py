@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 from rich.console import Console
 
+from trevsnn.choices import DATASETS
 from trevsnn.cli.output import plain_console
 from trevsnn.cli.settings import EVENTS, dataset_name
-from trevsnn.data import list_datasets
 from trevsnn.training.config import parse_config
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 
@@ -30,8 +30,9 @@ GROUPS = {
 
 _FOR_EVENTS = "dataset split-by sensor-size sort-events camera time-unit cache stem-sharing"
 _FOR_PICTURES = "crop-scale train-interpolation auto-augment color-jitter mixup cutmix input-encoding channels-last"
-_KINDS = (*(name for name in list_datasets() if not name.startswith(f"{EVENTS}/")), EVENTS)
+_KINDS = (*(name for name in DATASETS if not name.startswith(f"{EVENTS}/")), EVENTS)
 
+PARAMETERS = Parameter(negative_iterable=())  # no --empty-OPTION
 _asked: ContextVar[tuple[str, ...]] = ContextVar("asked", default=())
 
 
@@ -73,6 +74,13 @@ class TrainingHelp(App):
         return arguments
 
 
+def training_app(name: str, command: Callable[..., None], config: Callable[..., None]) -> TrainingHelp:
+    """A command that trains, whose settings `config` completes."""
+    app = TrainingHelp(name=name, config=config, default_parameter=PARAMETERS, suppress_keyboard_interrupt=False)
+    app.default(command)
+    return app
+
+
 _HEADINGS = {
     name: Group(heading, sort_key=number)
     for number, (heading, names) in enumerate(GROUPS.items())
@@ -84,7 +92,7 @@ def _dataset(words: Sequence[str]) -> str | None:
     """The data set that a command line names, as far as it does."""
     kind = EVENTS if EVENTS in words else next((word for word in words if word in _KINDS), None)
     wanted = None if kind is None else dataset_name(kind, _value(words, "--dataset") if kind == EVENTS else None)
-    return wanted if wanted in list_datasets() else None
+    return wanted if wanted in DATASETS else None
 
 
 def _value(words: Sequence[str], option: str) -> str | None:

@@ -5,20 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
-from cyclopts import Parameter
-from rich.progress import track
 
 from trevsnn._util.units import megabytes
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, write_json
+from trevsnn.choices import Memory, Optimizer, Precision
+from trevsnn.cli.output import check_file, check_json, one_by_one, show_table, write_json
 from trevsnn.costs.step_memory import PARTS, StepMemory, largest_batch, measure_step
 from trevsnn.models import create_model
 from trevsnn.models.network import require_trevsnn
-from trevsnn.reversible import Memory
-from trevsnn.training.config import Optimizer
-from trevsnn.training.precision import Precision
 
 _SETTINGS = get_args(Memory)
 
@@ -27,33 +23,18 @@ def memory(
     model: str,
     /,
     *,
-    batch: int = 16,
-    resolution: int | None = None,
-    timesteps: int | None = None,
-    precision: Precision = "fp32",
-    optimizer: Optimizer = "adamw",
-    budget: str | None = None,
-    plot: Path | None = None,
-    plot_timesteps: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 2, 4, 8, 16),
-    device: Literal["all", "cpu", "cuda"] = "all",
-    json: JsonFile = None,
+    batch: int,
+    resolution: int | None,
+    timesteps: int | None,
+    precision: Precision,
+    optimizer: Optimizer,
+    budget: str | None,
+    plot: Path | None,
+    plot_timesteps: tuple[int, ...],
+    device: str,
+    json: Path | None,
 ) -> None:
-    """Measure where the bytes of one training step go, in each memory setting.
-
-    Args:
-        model: Name of the network.
-        batch: Images in the step.
-        resolution: Height and width of the images (pixels); the network's own by default.
-        timesteps: T; the network's own by default.
-        precision: bf16 and fp16 are autocast.
-        optimizer: Update rule.
-        budget: Memory of a device, 24GB for example: say how many images fit, too, by a line through this batch and one
-            of twice its size.
-        plot: Also measure other T, and draw the bytes per image to this PNG file.
-        plot_timesteps: Which T those are.
-        device: Where to measure; by default on the CPU, and with CUDA too where there is a GPU.
-        json: Also write the table to this file, in bytes.
-    """
+    """See `trevsnn.cli.commands.memory`."""
     check_json(json)
     check_file(plot, "plot file")
     if not plot_timesteps or min(plot_timesteps) < 1:
@@ -120,8 +101,7 @@ def _devices(device: str) -> Sequence[str]:
 
 def _with_progress(outer: Sequence[Any], inner: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """All pairs, with a bar on a terminal."""
-    console, pairs = plain_console(), [(a, b) for a in outer for b in inner]
-    return iter(track(pairs, "measuring", console=console, transient=True, disable=not console.is_terminal))
+    return iter(one_by_one([(a, b) for a in outer for b in inner], "measuring"))
 
 
 def _show(place: str, rows: Sequence[Mapping[str, Any]], budget: str | None) -> None:

@@ -1,15 +1,26 @@
 """Networks that the commands take: a run folder or a weights file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from trevsnn._util.suggest import shortened
-from trevsnn.cli.output import show_data
-from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
+from trevsnn.cli.found_data import show_data
+from trevsnn.cli.image_source import ImageSource
+from trevsnn.data import (
+    BadImages,
+    FramePreprocessing,
+    LabelledData,
+    Preprocessing,
+    Samples,
+    default_workers,
+    evaluation_batches,
+    load_dataset,
+)
 from trevsnn.data.events.folder import RECORDING_FOLDER
+from trevsnn.data.loading import Batch
 from trevsnn.models import SpikingNetwork, WeightsInfo, load_weights, weights_file
 from trevsnn.training import RunFolder, TrainConfig
 from trevsnn.training.event_frames import with_frames
@@ -34,6 +45,37 @@ class Trained:
         """The settings of its run; the defaults where the file is in none."""
         folder = RunFolder(self.file.parent)
         return TrainConfig(**folder.read_config(unknown_ok=True)[1]) if folder.holds_run() else TrainConfig()
+
+
+@dataclass(frozen=True)
+class OpenedImages:
+    """A data set, to be shown to a network."""
+
+    dataset: LabelledData
+    preprocessing: Preprocessing | FramePreprocessing
+    workers: int
+    """Processes that read images."""
+    bad: BadImages
+
+    def batches(self, samples: Samples) -> Iterator[Batch]:
+        """Some of its images, as the network takes them."""
+        return evaluation_batches(samples, self.preprocessing, workers=self.workers)
+
+    @property
+    def left_out(self) -> list[str]:
+        """A line for every image that could not be read."""
+        return [f"left out: {message}" for message in sorted(self.bad.known)]
+
+
+def open_images(trained: Trained, source: ImageSource, dataset: LabelledData | None = None) -> OpenedImages:
+    """The images of a data set, by default of the one that the network was trained on.
+
+    Raises:
+        ValueError: as `load_data`.
+    """
+    dataset = dataset or load_data(trained, source.data, source.val_split)
+    workers = default_workers(dataset.in_memory) if source.workers is None else source.workers
+    return OpenedImages(dataset, trained.preprocessing, workers, BadImages(source.skip_bad_images))
 
 
 def load_trained(path: Path, device: torch.device) -> Trained:

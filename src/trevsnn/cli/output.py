@@ -2,23 +2,27 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
 from trevsnn._util.files import write_text
-from trevsnn.data import LabelledData, describe_data, list_data
 
-JsonFile = Annotated[Path | None, Parameter(name="--json")]
+Item = TypeVar("Item")
 
 
 def plain_console(width: int | None = None) -> Console:
     """Standard output, on which names of files and classes stand as they are: no markup, no emoji."""
     return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def say(*lines: str) -> None:
+    """Print lines, however long they are."""
+    for line in lines:
+        plain_console().print(line, soft_wrap=True)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -47,16 +51,6 @@ def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
             raise ValueError(f"json file {str(path)!r} cannot be written: {error.strerror}") from error
 
 
-def show_data(data: LabelledData) -> None:
-    """Print what was found and what was left out, in a line."""
-    plain_console().print(f"{'data':<16}{describe_data(data)}", soft_wrap=True)
-
-
-def with_data(rows: Sequence[Mapping[str, Any]], data: LabelledData | None) -> list[Mapping[str, Any]]:
-    """Rows for JSON, the first of which has, as "data", all that was found and left out."""
-    return [row | {"data": list_data(data)} if not i and data else row for i, row in enumerate(map(dict, rows))]
-
-
 def check_json(path: Path | None) -> None:
     """Refuse a JSON file that cannot be written, before the work (see `check_file`)."""
     check_file(path, "json file")
@@ -82,3 +76,11 @@ def _format(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.2%}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def one_by_one(items: Iterable[Item], what: str) -> Iterable[Item]:
+    """The items, with a bar on a terminal; `what` is done with them."""
+    from rich.progress import track  # slow to import, and the help shows no bar
+
+    console = plain_console()
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)

@@ -1,17 +1,17 @@
 """`trevsnn predict`."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from timm.data import ImageNetInfo
 
 from trevsnn._util.suggest import shortened
-from trevsnn.cli.open_run import load_trained
-from trevsnn.cli.output import JsonFile, check_json, plain_console, show_table, write_json
+from trevsnn.choices import Device
+from trevsnn.cli.open_run import Trained, load_trained
+from trevsnn.cli.output import check_json, plain_console, say, show_table, write_json
 from trevsnn.data import BadImageError, FramePreprocessing, check_files, open_picture, pictures
 from trevsnn.data.events import files as recordings
 from trevsnn.data.inventory import Listing
@@ -21,7 +21,6 @@ from trevsnn.data.loading import TEST_BATCH
 from trevsnn.data.registry import read_as
 from trevsnn.models.config import check_count
 from trevsnn.training import choose_device, predict
-from trevsnn.training.config import Device, Whole
 
 _WORDNET = re.compile(r"n\d{8}")
 
@@ -30,26 +29,13 @@ def predict_images(
     run: Path,
     /,
     *images: Path,
-    top: Whole = 1,
-    invert: Annotated[bool, Parameter(negative=())] = False,
-    skip_bad_images: Annotated[bool, Parameter(negative=())] = False,
-    device: Device = "auto",
-    json: JsonFile = None,
+    top: int,
+    invert: bool,
+    skip_bad_images: bool,
+    device: Device,
+    json: Path | None,
 ) -> None:
-    """Print the class and its probability for each image or recording.
-
-    What cannot be read is named after the others' classes, and makes the exit code 2.
-
-    Args:
-        run: Run folder, or a weights file from one, its best.safetensors for example.
-        images: Image files of any size and mode, or folders of them, searched to the bottom; for a run on events,
-            recordings of its sensor.
-        top: How many of the most probable classes to show.
-        invert: Swap dark and light first: for dark ink on white paper.
-        skip_bad_images: Let the exit code be 0 although some cannot be read.
-        device: Where to compute; auto takes CUDA where there is a GPU.
-        json: Also write the table, with the probability of every class, to this file.
-    """
+    """See `trevsnn.cli.commands.predict`."""
     if not images:
         raise ValueError("no image to predict; give at least one image file, or a folder, after the run")
     check_count("top", top, 1)
@@ -60,38 +46,21 @@ def predict_images(
     clips = isinstance(preprocessing, FramePreprocessing)
     if clips and invert:
         raise ValueError("invert=True is for images; leave --invert out for recordings")
-    things, listing = (
-        "recordings" if clips else "images",
-        Listing(ways=recordings.NOT_READ if clips else pictures.NOT_READ),
-    )
+    things = "recordings" if clips else "images"
+    listing = Listing(ways=recordings.NOT_READ if clips else pictures.NOT_READ)
     files = _find(images, recordings.READERS.keys() if clips else pictures.EXTENSIONS, listing)
     left_out = listing.left_out()
     about = "; ".join(filter(None, [f"{len(files):,} {things}", left_out_in_words(left_out), *listing.ways_out()]))
     if not files:
         raise ValueError(f"{str(images[0])!r} holds no {things}: {about}")
     if files != [*images]:
-        plain_console().print(f"{'data':<16}{about}", soft_wrap=True)
+        say(f"{'data':<16}{about}")
 
-    def read(path: Path) -> Any:
-        if isinstance(preprocessing, FramePreprocessing):
-            return preprocessing.convert_named(read_as(trained.info.dataset, path, preprocessing), str(path))
-        return open_picture(path, preprocessing.input_size[0], invert=invert)
-
-    rows: list[dict[str, Any]] = []
     unreadable: list[str] = []
-    for start in range(0, len(files), TEST_BATCH):
-        paths, samples = [], []
-        for path in files[start : start + TEST_BATCH]:
-            try:
-                samples.append(read(path))
-                paths.append(path)
-            except BadImageError as error:
-                unreadable.append(str(error))
-        if samples:
-            shares = predict(trained.model, preprocessing, samples).tolist()
-            rows += [
-                _row(path, dict(zip(names, row, strict=True)), top) for path, row in zip(paths, shares, strict=True)
-            ]
+    rows = [
+        _row(path, dict(zip(names, shares, strict=True)), top)
+        for path, shares in _predicted(trained, files, invert, unreadable)
+    ]
     if rows:
         data = {"left_out": [part.as_json() for part in left_out]}
         write_json([rows[0] | {"data": data}, *rows[1:]], json)
@@ -101,11 +70,33 @@ def predict_images(
         ]
         columns = {"image": "recording" if clips else "image", "class": "class", "probability": "probability"}
         show_table(lines, columns)
-    for line in unreadable if rows else ():
-        plain_console().print(f"left out: {line}", soft_wrap=True)
+        say(*(f"left out: {line}" for line in unreadable))
     if unreadable and not (skip_bad_images and rows):
         among = f"{len(unreadable):,} of {len(files):,} cannot be read: " if len(files) > 1 else ""
         raise ValueError(f"{among}{shortened(unreadable)}")
+
+
+def _predicted(
+    trained: Trained, files: Sequence[Path], invert: bool, unreadable: list[str]
+) -> Iterator[tuple[Path, list[float]]]:
+    """The files that can be read and their classes' probabilities; `unreadable` gets a line for each other one."""
+    preprocessing = trained.preprocessing
+
+    def read(path: Path) -> Any:
+        if isinstance(preprocessing, FramePreprocessing):
+            return preprocessing.convert_named(read_as(trained.info.dataset, path, preprocessing), str(path))
+        return open_picture(path, preprocessing.input_size[0], invert=invert)
+
+    for start in range(0, len(files), TEST_BATCH):
+        paths, samples = [], []
+        for path in files[start : start + TEST_BATCH]:
+            try:
+                samples.append(read(path))
+                paths.append(path)
+            except BadImageError as error:
+                unreadable.append(str(error))
+        if samples:
+            yield from zip(paths, predict(trained.model, preprocessing, samples).tolist(), strict=True)
 
 
 def _find(paths: Sequence[Path], extensions: Collection[str], listing: Listing) -> list[Path]:

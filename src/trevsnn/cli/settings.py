@@ -3,19 +3,20 @@
 import math
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App, ArgumentCollection
+from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
 from trevsnn._util.checks import is_number
-from trevsnn.data import list_datasets
-from trevsnn.training import RunFolder, TrainConfig, load_config
-from trevsnn.training.config import parse_config
+from trevsnn.choices import DATASETS
+from trevsnn.cli.parameters import Whole, as_options
+from trevsnn.training.config import TrainConfig, load_config, parse_config
 from trevsnn.training.origins import Origins
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
+from trevsnn.training.run_record import RunRecord
 from trevsnn.training.yielding import yielding
 
 EVENTS = "events"
@@ -24,6 +25,19 @@ _TOGETHER = ("epochs", "warmup_epochs", "lr", "min_lr", "warmup_lr")
 
 origins: ContextVar[Origins] = ContextVar("origins", default=Origins())  # noqa: B039 (frozen)
 """Where the settings of the command that is being read come from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+@as_options
+class TrainOptions(TrainConfig):
+    """The settings of a run as options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseOptions(TrainOptions):
+    """The settings of all runs of a grid as options; the seed is the grid's."""
+
+    seed: Annotated[Whole, Parameter(show=False)] = 0
 
 
 def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -39,13 +53,13 @@ def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentC
     if resume and recipe:
         raise ValueError("--resume takes its settings from the run; leave --recipe out")
     if resume:
-        run = RunFolder(resume)
+        run = RunRecord(resume)
         source, (dataset, values) = str(run.config), run.read_config()
         words = "settings of the run"
     elif recipe:
         source, (dataset, values) = recipe, _read(recipe)
         words = f"recipe {recipe}"
-    elif wanted in list_datasets():
+    elif wanted in DATASETS:
         source = default_recipe(wanted)
         dataset, values = _read(source)
         words = f"recipe {source}, these data's own"
@@ -66,6 +80,13 @@ def settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentC
     Dict(options, source=source, use_commands_as_keys=False)(app, commands, arguments)
 
 
+def base_settings_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """As `settings_from_file`; a seed in the file is left aside, one on the command line refused."""
+    if arguments["--seed"].tokens:
+        raise ValueError("--seed is for one run; give --seeds, one or several")
+    settings_from_file(app, commands, arguments)
+
+
 def dataset_name(kind: str, dataset: str | None) -> str:
     """The name of a data set, from its kind and which one it is of the kind: events/digits, for example.
 
@@ -81,8 +102,8 @@ def dataset_name(kind: str, dataset: str | None) -> str:
 
 def _read(recipe: str) -> tuple[str | None, dict[str, Any]]:
     """A recipe of that name, else of that file, else the settings of that run."""
-    if RunFolder(recipe).holds_run():
-        return load_config(RunFolder(recipe).config)
+    if RunRecord(recipe).holds_run():
+        return load_config(RunRecord(recipe).config)
     if recipe in list_recipes():
         return parse_config(read_recipe(recipe), recipe)
     if not Path(recipe).exists() and not Path(recipe).suffix and "/" not in recipe:

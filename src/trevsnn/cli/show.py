@@ -3,21 +3,18 @@
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from cyclopts import Parameter
 
+from trevsnn.choices import SplitBy, TimeUnit
 from trevsnn.cli.open_run import load_trained
-from trevsnn.cli.output import check_file, plain_console
+from trevsnn.cli.output import check_file, say
 from trevsnn.data import FramePreprocessing, check_files
 from trevsnn.data.events import Events, Reading
-from trevsnn.data.events.frames import SplitBy, frame_edges
-from trevsnn.data.events.reading import TimeUnit
+from trevsnn.data.events.frames import frame_edges
 from trevsnn.data.registry import read_as
 from trevsnn.models import StreamingClassifier
 from trevsnn.models.network import require_trevsnn
-from trevsnn.training.config import Whole
 
 TIMESTEPS = 8
 LARGEST = 2**22
@@ -28,32 +25,17 @@ def show(
     recording: Path,
     /,
     *,
-    run: Path | None = None,
-    output: Path | None = None,
-    time: Annotated[tuple[float, float] | None, Parameter(consume_multiple=True)] = None,
-    timesteps: Whole | None = None,
-    split_by: SplitBy | None = None,
-    sensor_size: Annotated[tuple[Whole, Whole] | None, Parameter(consume_multiple=True)] = None,
-    sort_events: Annotated[bool | None, Parameter(negative=())] = None,
-    camera: str | None = None,
-    time_unit: TimeUnit | None = None,
+    run: Path | None,
+    output: Path | None,
+    time: tuple[float, float] | None,
+    timesteps: int | None,
+    split_by: SplitBy | None,
+    sensor_size: tuple[int, int] | None,
+    sort_events: bool | None,
+    camera: str | None,
+    time_unit: TimeUnit | None,
 ) -> None:
-    """Draw the frames of a recording to a PNG file: red where it became brighter, blue where darker.
-
-    Args:
-        recording: File of events (.aedat, .aedat4, .bin, .dat, .npz, .npy, .h5).
-        run: Run folder, or a weights file: cut the frames as for it (and set a file of CIFAR10-DVS upright), and draw
-            also how often the neurons of each level fire at each of them, and which class they are taken for.
-        output: PNG file to write; by default the recording's name, in this folder.
-        time: Part of the recording, from and to (seconds after its first event).
-        timesteps: Number of frames; 8 by default.
-        split_by: Frames of the same number of events (default), or of the same time.
-        sensor_size: Height and width of the sensor (pixels); by default as far as the events go.
-        sort_events: Sort events whose time steps back; otherwise such a recording cannot be read.
-        camera: Which camera of a recording of several: its name, number or place in the file.
-        time_unit: Of t in a recording that is arrays: s, ms, us or ns; by default what it says, else whole numbers are
-            microseconds and others seconds.
-    """
+    """See `trevsnn.cli.commands.show`."""
     output = output or Path(f"{recording.stem}.png")
     check_file(output, "output")
     check_files([recording])
@@ -88,7 +70,7 @@ def show(
 
     duration = (int(events.t[-1]) - int(events.t[0])) / 1e6
     plot_frames(frames, captions, f"{recording.name}: {len(events):,} events in {duration:.3g} s", output, rates)
-    plain_console().print(f"{output}: {len(frames)} frames", soft_wrap=True)
+    say(f"{output}: {len(frames)} frames")
 
 
 def _part(events: Events, time: tuple[float, float] | None) -> Events:

@@ -6,13 +6,12 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from cyclopts import Parameter
 
+from trevsnn.cli.found_data import with_data
 from trevsnn.cli.open_run import load_trained
-from trevsnn.cli.output import JsonFile, check_json, plain_console, with_data, write_json
+from trevsnn.cli.output import check_json, plain_console, say, write_json
 from trevsnn.cli.remarks import remarks_on
 from trevsnn.cli.settings import dataset_name, origins
 from trevsnn.data import FramePreprocessing, LabelledData, load_dataset
@@ -34,32 +33,16 @@ def train_run(
     kind: str,
     /,
     *,
-    dataset: str | None = None,
-    output: Path | None = None,
-    resume: Path | None = None,
-    recipe: str | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
-    json: JsonFile = None,
-    settings: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008 (frozen)
+    dataset: str | None,
+    output: Path | None,
+    resume: Path | None,
+    recipe: str | None,
+    overwrite: bool,
+    dry_run: bool,
+    json: Path | None,
+    settings: TrainConfig,
 ) -> None:
-    """Train a network and write a run folder.
-
-    With several GPUs or machines: torchrun --nproc-per-node GPUS -m trevsnn train ...
-
-    Args:
-        kind: Kind of data: digits, imagefolder (train/ and val/ of class folders, or class folders and
-            --val-split), webdataset (tar shards, laid out likewise), cifar10, cifar100 or events (of an event camera).
-        dataset: Which recordings, of events: digits (simulated), cifar10dvs, dvs128gesture, nmnist, or folder (.aedat,
-            .aedat4, .npz, .npy or HDF5 files, laid out as for imagefolder).
-        output: Run folder to write; runs/KIND by default.
-        resume: Run folder to continue, with its own settings, after its last checkpoint.
-        recipe: Name of a recipe (see `trevsnn recipes`) or a TOML file of settings, for example a run's config.toml;
-            other options override it. By default the data set's own; for pictures finetune.
-        overwrite: Replace a run that stands in the run folder.
-        dry_run: Write nothing: build all, run two steps, and print the time and memory of the whole run.
-        json: Also write the last epoch's metrics, or what a dry run found, to this file.
-    """
+    """See `trevsnn.cli.commands.train`."""
     check_json(json)
     if resume is not None and (output is not None or overwrite):
         raise ValueError("--resume writes to the run that it continues; leave --output and --overwrite out")
@@ -78,7 +61,7 @@ def train_run(
         if is_first_process():
             write_json(with_data([asdict(forecast)], data), json)
             things = "recordings" if isinstance(data.preprocessing, FramePreprocessing) else "images"
-            console.print(describe_forecast(forecast, settings, things), soft_wrap=True)
+            say(describe_forecast(forecast, settings, things))
         return
     try:
         row = train(
@@ -92,9 +75,7 @@ def train_run(
         raise
     if is_first_process():
         write_json(with_data([row], data), json)
-        console.print(_what_next(run, data.split), soft_wrap=True)
-        for line in _remarks(run, settings, data):
-            console.print(line, soft_wrap=True)
+        say(_what_next(run, data.split), *_remarks(run, settings, data))
 
 
 def describe_forecast(forecast: Forecast, settings: TrainConfig, things: str = "images") -> str:

@@ -24,6 +24,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from trevsnn.data.augmentation import Augmentation
 from trevsnn.data.dataset import Samples
+from trevsnn.data.errors import ENDED, LoadingError, LoadingWarning
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.data.events.preprocessing import FramePreprocessing
 from trevsnn.data.pictures import BadImageError
@@ -56,14 +57,6 @@ class Batch(NamedTuple):
     """(N,) class indices, or (N, num_classes) shares where images are mixed."""
     bad: list[str]
     """A message for every image that could not be read."""
-
-
-class LoadingError(OSError):
-    """The processes that read images give no more batches."""
-
-
-class LoadingWarning(UserWarning):
-    """It takes long until the next batch comes."""
 
 
 class Prepared(NamedTuple):
@@ -424,9 +417,7 @@ def _of_worker(error: Exception) -> Exception:
     killed = isinstance(error, RuntimeError) and ("killed by signal" in text or "exited unexpectedly" in text)
     while_passing_on = isinstance(error, ConnectionError | EOFError) and not caught
     if killed or while_passing_on:
-        return LoadingError(
-            f"a process that reads images was ended, by lack of memory most likely: lower --workers ({first_line})"
-        )
+        return LoadingError(f"{ENDED} ({first_line})")
     if "Too many open files" in text:
         return LoadingError(_way_out(OSError(errno.EMFILE, first_line)))
     if not caught or "in DataLoader worker process" not in text:

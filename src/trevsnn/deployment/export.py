@@ -5,17 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trevsnn._util.files import atomic_path
+from trevsnn.choices import SpikeOp
 from trevsnn.deployment.plan import Plan, plan_network
 from trevsnn.models import WeightsInfo, fold, save_weights
 from trevsnn.models.network import TRevSNN
-
-SpikeOp = Literal["comparison", "hard-sigmoid"]
 
 METADATA_FILE = "metadata.json"
 """Inside a file of torch.export."""

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from trevsnn._util.checks import is_whole
+from trevsnn.choices import InputEncoding
 from trevsnn.layers import BLOCKS
 from trevsnn.layers.two_stream import MOST_BLOCKS
 from trevsnn.neurons import Neuron
 from trevsnn.reversible import Memory, check_memory
-
-InputEncoding = Literal["shared", "grouped"]
 
 
 @dataclass(frozen=True, kw_only=True)

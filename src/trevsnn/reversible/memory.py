@@ -7,15 +7,14 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from trevsnn.choices import Memory
 from trevsnn.neurons import Neuron, packed_activations
 from trevsnn.reversible.replay import ReplayableModule, recompute
-
-Memory = Literal["reversible", "packed", "stored"]
 
 
 def check_memory(memory: str) -> Memory:

@@ -7,20 +7,20 @@ questions. Every training is an ordinary run in a folder of its own, so a grid t
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from urllib.parse import quote
 
 from rich.console import Console
 
+from trevsnn.choices import Question
 from trevsnn.data import LabelledData
 from trevsnn.models import NetworkConfig
 from trevsnn.training.config import TrainConfig
-from trevsnn.training.learner import Learner, NonFiniteError
+from trevsnn.training.errors import NonFiniteError
+from trevsnn.training.learner import Learner
 from trevsnn.training.loop import train
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_state import FREE_TO_CHANGE, describe_change
-
-Question = Literal["fusion", "residual_scale", "timesteps", "input_encoding", "aux_heads", "learn_decay"]
 
 QUESTIONS: Mapping[str, tuple[Any, ...]] = {
     **dict.fromkeys(get_args(Question), (True, False)),

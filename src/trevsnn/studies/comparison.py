@@ -13,14 +13,12 @@ from trevsnn.costs.timed_step import Subject, Task, failures_in, measure_memory,
 from trevsnn.models import SpikingNetwork, create_model, parameter_counts
 from trevsnn.models.baselines import SpikingJellyNetwork
 from trevsnn.models.baselines.memopt import optimise_memory
-from trevsnn.studies.papers import INPUT_SIZE, PUBLISHED, TIMESTEPS, Published, published_ratio
+from trevsnn.studies.papers import FIRING_RATE, INPUT_SIZE, PUBLISHED, TIMESTEPS, Published, published_ratio
 from trevsnn.training import intermediate_supervision_loss
 from trevsnn.training.precision import Precision
 
 InputSize = tuple[int, int, int]
 
-FIRING_RATE = 0.084
-"""That makes the published 2.8 mJ of trevsnn_small."""
 MEMOPT = "-memopt"
 """What the name of a method ends with whose memory SpikingJelly optimises."""
 REVERSIBLE = ":reversible"

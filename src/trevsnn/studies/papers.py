@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 TIMESTEPS = 4
 INPUT_SIZE = (3, 224, 224)
 REFERENCE = "trevsnn_small"
+FIRING_RATE = 0.084
+"""That makes the published 2.8 mJ of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

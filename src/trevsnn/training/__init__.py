@@ -1,13 +1,18 @@
 """Training: objective, configuration and recipes, loop, checkpoints and run folders."""
 
-from trevsnn.training.config import TrainConfig, dump_config, load_config
-from trevsnn.training.evaluation import Evaluation, evaluate, predict
-from trevsnn.training.forecast import Forecast, forecast_run
-from trevsnn.training.learner import Learner, NonFiniteError, choose_device
-from trevsnn.training.loop import train
-from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
-from trevsnn.training.run_folder import RunFolder
-from trevsnn.training.stopping import StoppedError
+from typing import TYPE_CHECKING
+
+from trevsnn._util.lazy import imported_on_use
+
+if TYPE_CHECKING:
+    from trevsnn.training.config import TrainConfig, dump_config, load_config
+    from trevsnn.training.errors import NonFiniteError, StoppedError
+    from trevsnn.training.evaluation import Evaluation, evaluate, predict
+    from trevsnn.training.forecast import Forecast, forecast_run
+    from trevsnn.training.learner import Learner, choose_device
+    from trevsnn.training.loop import train
+    from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
+    from trevsnn.training.run_folder import RunFolder
 
 __all__ = [
     "Evaluation",
@@ -27,3 +32,15 @@ __all__ = [
     "temporal_efficient_training_loss",
     "train",
 ]
+
+__getattr__, __dir__ = imported_on_use(
+    __name__,
+    config="TrainConfig dump_config load_config",
+    errors="NonFiniteError StoppedError",
+    evaluation="Evaluation evaluate predict",
+    forecast="Forecast forecast_run",
+    learner="Learner choose_device",
+    loop="train",
+    objectives="intermediate_supervision_loss temporal_efficient_training_loss",
+    run_folder="RunFolder",
+)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from trevsnn.data import LabelledData, TrainingStream, default_workers, evaluation_batches
+from trevsnn.data import Augmentation, LabelledData, TrainingStream, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
 from trevsnn.training.learner import Learner
 
@@ -16,7 +16,7 @@ def training_batches(learner: Learner, dataset: LabelledData, *, endless: bool =
     stream = TrainingStream(
         dataset.train,
         learner.preprocessing,
-        config,
+        Augmentation.of(config),
         len(dataset.class_names),
         batch_size=config.batch_size,
         batches_per_epoch=learner.steps_per_epoch * batches_per_step,

@@ -1,43 +1,42 @@
 """Everything that decides how a run comes out, in one readable, re-runnable file."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
 import tomli_w
-from cyclopts import Parameter
 
 from trevsnn._util.checks import is_number, is_whole, require
 from trevsnn._util.files import read_text
 from trevsnn._util.suggest import suggest
 from trevsnn._util.toml import parse_toml
-from trevsnn.data import Augmentation
-from trevsnn.data.events.frames import SplitBy
-from trevsnn.data.events.reading import Reading, TimeUnit
-from trevsnn.models.config import InputEncoding, NetworkConfig
-from trevsnn.reversible import Memory
-from trevsnn.training.precision import Precision
+from trevsnn.choices import Device, InputEncoding, Loss, Memory, Optimizer, Precision, SplitBy, TimeUnit
+from trevsnn.data.events.reading import Reading
+from trevsnn.data.variations import Variations
 
-
-def _parse_whole(_: Any, tokens: Sequence[Any]) -> int:
-    """For the command line, whose own conversion would round 1.5 to 2."""
-    text = str(tokens[0].value)
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no whole number") from None
-
-
-Whole = Annotated[int, Parameter(converter=_parse_whole)]
-Optimizer = Literal["adamw", "lamb"]
-Device = Literal["auto", "cpu", "cuda"]
-Loss = Literal["intermediate", "tet"]
+NETWORK_OPTIONS = (
+    "timesteps",
+    "channels",
+    "kernel_size",
+    "depth",
+    "two_stream",
+    "invert_blocks",
+    "stem_sharing",
+    "input_encoding",
+    "fusion",
+    "residual_scale",
+    "learn_decay",
+    "aux_heads",
+    "memory",
+    "drop_rate",
+    "drop_path_rate",
+)
+"""Fields that are options of `create_model`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(Augmentation):
+class TrainConfig(Variations):
     """Settings of a training run. The options of the network are None where the model's own value holds.
 
     Raises:
@@ -48,11 +47,11 @@ class TrainConfig(Augmentation):
     """Folder that holds the data set; none for digits."""
     val_split: float | None = None
     """Share of the images to test on, of a data set without a split (more than 0, less than 1)."""
-    image_size: Whole | None = None
+    image_size: int | None = None
     """Height and width of what the network receives (pixels); by default the data set's or the model's own."""
     split_by: SplitBy = "number"
     """How recordings are cut into frames: the same number of events in each, or the same time."""
-    sensor_size: Annotated[tuple[Whole, Whole] | None, Parameter(consume_multiple=True)] = None
+    sensor_size: tuple[int, int] | None = None
     """Height and width of the sensor (pixels), for a folder of recordings; the known data sets have theirs."""
     sort_events: bool = False
     """Sort the events of recordings whose time steps back; otherwise these cannot be read."""
@@ -65,18 +64,18 @@ class TrainConfig(Augmentation):
     skip_bad_images: bool = False
     """List images and recordings that cannot be read in the run folder, and go on without them; otherwise the first
     stops the run."""
-    workers: Whole | None = None
+    workers: int | None = None
     """Processes that read and augment images, for each training process; by default one per CPU core, at most 8, and
     none for images held in memory."""
 
-    epochs: Whole = 100
+    epochs: int = 100
     """Passes over the training images."""
-    batch_size: Whole = 64
+    batch_size: int = 64
     """Images that a process takes at a time; their batch statistics are shared."""
-    effective_batch: Whole | None = None
+    effective_batch: int | None = None
     """Images per optimiser step, over all processes and with gradients added up over several batches; by default a
     batch of every process."""
-    seed: Whole = 0
+    seed: int = 0
     """Seed of the initial weights, the order of the images and their augmentation."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA where there is a GPU."""
@@ -88,7 +87,7 @@ class TrainConfig(Augmentation):
     """Keep weights and images in channels-last memory layout."""
     checkpoint_minutes: float = 10.0
     """Time between two saves of the state within an epoch (minutes); after every epoch it is saved in any case."""
-    keep_checkpoints: Whole = 2
+    keep_checkpoints: int = 2
     """Number of saved states to keep, the last ones."""
 
     weights: Path | None = None
@@ -96,13 +95,13 @@ class TrainConfig(Augmentation):
     else is kept."""
     model: str | None = None
     """Name of the network (see `trevsnn models`); by default the data set's own."""
-    timesteps: Whole | None = None
+    timesteps: int | None = None
     """Number of time steps T, one subnetwork each; by default the model's own, 4."""
-    channels: Annotated[tuple[Whole, ...] | None, Parameter(consume_multiple=True)] = None
+    channels: tuple[int, ...] | None = None
     """Channels of each level, as many levels as numbers; by default the model's own."""
-    kernel_size: Whole | None = None
+    kernel_size: int | None = None
     """Size of the depth-wise kernels (pixels, odd); by default the model's own."""
-    depth: Whole | None = None
+    depth: int | None = None
     """Blocks per level, summed over the subnetworks; 2 per time step by default."""
     two_stream: bool | None = None
     """Blocks with two streams of half the channels, which can be inverted exactly; off by default."""
@@ -138,7 +137,7 @@ class TrainConfig(Augmentation):
     """Update rule."""
     lr: float = 1e-3
     """Learning rate at the top of the cosine along which it falls over the whole run; the warm-up joins it."""
-    lr_base_size: Whole | None = None
+    lr_base_size: int | None = None
     """Images per optimiser step for which `lr` is meant; for more or fewer it is scaled in proportion. By default it is
     taken as it stands."""
     warmup_lr: float = 1e-6
@@ -217,8 +216,7 @@ class TrainConfig(Augmentation):
     @property
     def model_options(self) -> dict[str, Any]:
         """The options of `create_model` that are set."""
-        names = [field.name for field in fields(NetworkConfig) if hasattr(self, field.name)]
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in NETWORK_OPTIONS if getattr(self, name) is not None}
 
 
 def dump_config(dataset: str, config: TrainConfig) -> str:

@@ -32,6 +32,7 @@ from trevsnn.models import (
 from trevsnn.models.presets import check_weights
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import TrainConfig
+from trevsnn.training.errors import NonFiniteError
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
 from trevsnn.training.precision import autocast
 from trevsnn.training.processes import Processes
@@ -41,10 +42,6 @@ _BUFFERS_OF_THE_FIRST = next(
     for name in ("forward_sync_buffers", "broadcast_buffers")  # its name from PyTorch 2.14 on, and before
     if name in inspect.signature(DistributedDataParallel).parameters
 )
-
-
-class NonFiniteError(ArithmeticError):
-    """The loss or a gradient became infinite or no number."""
 
 
 def choose_device(name: str) -> torch.device:

@@ -24,16 +24,17 @@ from trevsnn.data import BadImages, LabelledData
 from trevsnn.data.loading import Batch, LoadingError
 from trevsnn.training.batches import reading_workers, test_batches, training_batches
 from trevsnn.training.config import TrainConfig
+from trevsnn.training.errors import NonFiniteError, StoppedError
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.event_frames import make_frames, with_frames
 from trevsnn.training.heading import describe_run
-from trevsnn.training.learner import Learner, NonFiniteError, choose_device
+from trevsnn.training.learner import Learner, choose_device
 from trevsnn.training.origins import Origins
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import ProgressReporter, peak_memory
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_state import RunState, SavedState, with_same_steps
-from trevsnn.training.stopping import StoppedError, StopRequest, stop_requests
+from trevsnn.training.stopping import StopRequest, stop_requests
 from trevsnn.training.tensorboard import EventLog
 
 

@@ -1,11 +1,11 @@
 """Precision of a training step."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16", "fp16"]
+from trevsnn.choices import Precision
+
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

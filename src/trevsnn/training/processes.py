@@ -11,6 +11,8 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from trevsnn.training.errors import LostPeerError, PeerError
+
 _LONGEST_WAIT = timedelta(hours=2)
 """For a process whose share of some work, the conversion of recordings for example, takes longer than the others'."""
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused", "NCCL", "Gloo")
@@ -107,14 +109,6 @@ class Processes:
 def is_first_process() -> bool:
     """Whether this is the process that writes and prints, before or after it is one of `joined`."""
     return "WORLD_SIZE" not in os.environ or os.environ.get("RANK") == "0"
-
-
-class PeerError(Exception):
-    """Another process failed, and says so itself."""
-
-
-class LostPeerError(Exception):
-    """Another process ended without a word."""
 
 
 @contextmanager

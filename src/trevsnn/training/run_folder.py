@@ -31,18 +31,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trevsnn._util.checks import is_number
-from trevsnn._util.files import atomic_path, read_text, write_text
+from trevsnn._util.files import atomic_path, write_text
 from trevsnn.data import BadImageError, LabelledData, list_data
 from trevsnn.data.events import Events
 from trevsnn.data.events.cache import CachedFrames
 from trevsnn.models.checkpoint import read_checkpoint
 from trevsnn.models.weights import WEIGHTS_FILE, LoadReport, describe_tensors
-from trevsnn.training.config import TrainConfig, dump_config, load_config
+from trevsnn.training.config import TrainConfig, dump_config
+from trevsnn.training.run_record import RunRecord
 
 STATE_VERSION = 1
-_SHOWN = ("epoch", "loss", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
-"""Of an epoch, by reports."""
 _LONGEST_NAME = 200
 """Bytes of a sample's name, without its ending: file systems take 255."""
 _FULL = 2**16
@@ -62,27 +60,21 @@ if os.name == "posix":
     os.register_at_fork(after_in_child=_release_in_child)
 
 
-class RunFolder:
+class RunFolder(RunRecord):
     """Paths of a run and what is read from and written to them. Nothing is created before `create`."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.config = self.path / "config.toml"
+        super().__init__(path)
         self.start = self.path / "start.txt"
         self.data = self.path / "data.json"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / WEIGHTS_FILE
         self.best = self.path / "best.safetensors"
-        self.metrics = self.path / "metrics.jsonl"
         self.confusion = self.path / "confusion.png"
         self.events = self.path / "tensorboard"
         self.samples = self.path / "samples"
         self.bad_images = self.path / "bad_images.txt"
         self.report = self.path / "report.html"
-
-    def holds_run(self) -> bool:
-        """Whether a run has been started here."""
-        return self.config.exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -195,30 +187,6 @@ class RunFolder:
         with atomic_path(self.samples / f"{name}.png") as temporary:
             enlarged.save(temporary, format="PNG")
 
-    def read_config(self, *, unknown_ok: bool = False) -> tuple[str, dict[str, Any]]:
-        """(name of the data set, fields of the configuration) of the run that stands here.
-
-        Args:
-            unknown_ok: leave out fields that another version of trevsnn has written.
-
-        Raises:
-            ValueError: when there is none, or its configuration cannot be read.
-        """
-        if not self.path.exists():
-            raise ValueError(f"run folder {str(self.path)!r} does not exist")
-        if not self.config.is_file():
-            near = [*list(self.path.absolute().parents)[:2], *(file.parent for file in self.path.glob("*/config.toml"))]
-            hint = next((f"; did you mean {str(p)!r}?" for p in near if RunFolder(p).holds_run()), "")
-            raise ValueError(f"{str(self.path)!r} is not a run folder: it has no {self.config.name}{hint}")
-        dataset, values = load_config(self.config, unknown_ok=unknown_ok)
-        if dataset is None:
-            raise ValueError(f"config {str(self.config)!r} does not name its dataset")
-        try:
-            TrainConfig(**values)
-        except ValueError as error:
-            raise ValueError(f"config {str(self.config)!r}: {error}") from error
-        return dataset, values
-
     def saved_states(self) -> list[Path]:
         """The files of the saved states, the newest first."""
         return sorted(self.checkpoints.glob("step-*.pt"), reverse=True)
@@ -267,41 +235,3 @@ class RunFolder:
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """Write one JSON line per epoch."""
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in history))
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The epochs so far, empty before the first; without a last one that is written by half.
-
-        Raises:
-            ValueError: when they cannot be read.
-        """
-        if not self.metrics.exists():
-            return []
-        history = []
-        lines = read_text(self.metrics).splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                check_row(row)
-            except (ValueError, RecursionError) as error:
-                if number == len(lines) and number > 1:
-                    break  # half of it, when power was lost; the state has it whole
-                raise ValueError(
-                    f"metrics {str(self.metrics)!r}: line {number} cannot be read ({error}); remove the file and "
-                    f"continue the run, which writes it anew: --resume {shlex.quote(str(self.path))}"
-                ) from error
-            history.append(row)
-        return history
-
-
-def check_row(row: Any) -> None:
-    """Refuse what are no metrics of an epoch.
-
-    Raises:
-        ValueError: naming the first that is missing, or no number.
-    """
-    if not isinstance(row, dict):
-        raise ValueError("no JSON object")
-    for name in _SHOWN:
-        value = row.get(name)
-        if not is_number(value) and not (isinstance(value, float) and name in ("loss", "test_loss")):
-            raise ValueError(f"{name} is {'missing' if name not in row else 'no number'}")

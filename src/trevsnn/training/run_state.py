@@ -13,10 +13,11 @@ from trevsnn._util.checks import is_whole, require
 from trevsnn._util.suggest import in_a_line, shortened
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
-from trevsnn.plots.confusion import plot_confusion
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.learner import Learner
-from trevsnn.training.run_folder import RunFolder, check_row
+from trevsnn.training.run_folder import RunFolder
+from trevsnn.training.run_record import check_row
+from trevsnn.training.yielding import fitting_batch
 
 FREE_TO_CHANGE = {
     "cache",
@@ -103,6 +104,8 @@ class RunState:
     def draw(self) -> None:
         """Draw the confusion matrix of the last epoch."""
         if self.confusion is not None:
+            from trevsnn.plots.confusion import plot_confusion  # matplotlib and scikit-learn are slow to import
+
             plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
 
     def restore(self, saved: SavedState) -> list[str]:
@@ -236,11 +239,6 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
             "statistics of BatchNorm"
         )
     return replace(config, batch_size=batch), notes
-
-
-def fitting_batch(wanted: int, effective: int, world: int) -> int | None:
-    """The largest batch, of so many images at most, in which processes can share out a step; None where none is."""
-    return next((n for n in range(min(wanted, effective), 0, -1) if effective % (n * world) == 0), None)
 
 
 def _otherwise(name: str, before: Any, now: Any) -> str:

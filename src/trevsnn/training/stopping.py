@@ -8,20 +8,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+from trevsnn.training.errors import StoppedError
+
 Item = TypeVar("Item")
 
 _TIMER = hasattr(signal, "setitimer")
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _PATIENCE = 5.0
 """Seconds for which data are waited for after a signal, so that all processes may end after the same step."""
-
-
-class StoppedError(Exception):
-    """A signal asked the run to stop, and its state was saved."""
-
-    def __init__(self, signal_number: int):
-        super().__init__(signal_number)
-        self.signal_number = signal_number
 
 
 class StopRequest:

@@ -1,20 +1,19 @@
 """What a recipe says yields where it does not fit what the user says, or the data; what the user says is refused."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trevsnn.data import LabelledData
-from trevsnn.models import list_models, option_names, read_weights_info, weights_file
-from trevsnn.models.config import NetworkConfig
-from trevsnn.training.config import TrainConfig
+from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
 from trevsnn.training.origins import Origins, flag
-from trevsnn.training.run_state import fitting_batch
+
+if TYPE_CHECKING:
+    from trevsnn.data import LabelledData
 
 _OF_THE_TRAINING = {"drop_rate", "drop_path_rate", "memory", "invert_blocks"}
 """Options of the network that say nothing of the shape of its weights."""
-_SHAPE = {"model", *(field.name for field in fields(NetworkConfig))} - _OF_THE_TRAINING
+_SHAPE = {"model", *NETWORK_OPTIONS} - _OF_THE_TRAINING
 
 
 def yielding(recipe: Mapping[str, Any], given: Mapping[str, float | str | None]) -> tuple[dict[str, Any], list[str]]:
@@ -30,9 +29,8 @@ def yielding(recipe: Mapping[str, Any], given: Mapping[str, float | str | None])
     values, notes = dict(recipe), []
     if "weights" in given:
         notes += _to_weights(values, given)
-    if given.get("model") in list_models():
-        unknown = [n for n in values if n in _OPTIONS - option_names(str(given["model"])) and n not in given]
-        notes += _dropped(values, unknown, f"{given['model']} has no such option")
+    if "model" in given:
+        notes += _to_model(values, given)
     warmup, epochs = values.get("warmup_epochs", 0.0), given.get("epochs")
     if "warmup_epochs" not in given and isinstance(epochs, float) and warmup > epochs / 2 > 0:
         values["warmup_epochs"] = warmup * epochs / max(warmup, values.get("epochs", TrainConfig.epochs))
@@ -51,10 +49,19 @@ def yielding(recipe: Mapping[str, Any], given: Mapping[str, float | str | None])
     return values, notes
 
 
-_OPTIONS = {field.name for field in fields(NetworkConfig)}
+def _to_model(values: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
+    from trevsnn.models import list_models, option_names  # PyTorch, which the other settings do not need
+
+    model = given["model"]
+    if model not in list_models():
+        return []  # which is refused later
+    unknown = [name for name in values if name in NETWORK_OPTIONS and name not in {*option_names(model), *given}]
+    return _dropped(values, unknown, f"{model} has no such option")
 
 
 def _to_weights(values: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
+    from trevsnn.models import read_weights_info, weights_file  # PyTorch, too
+
     info = read_weights_info(weights_file(Path(str(given["weights"]))))
     names = [name for name in values if name in _SHAPE and name in {"model", *info.options}]
     if info.preprocessing is not None and "image_size" in values:
@@ -75,7 +82,7 @@ def _instead(name: str, now: float, before: float, why: str) -> str:
 
 
 def fit_to_data(
-    config: TrainConfig, dataset: LabelledData, origins: Origins, world: int
+    config: TrainConfig, dataset: "LabelledData", origins: Origins, world: int
 ) -> tuple[TrainConfig, Origins]:
     """Steps that so many processes can take on so few images, where they do not come from the user.
 
@@ -100,3 +107,8 @@ def fit_to_data(
         if batch is not None:
             change("batch_size", batch, f"for steps of {effective} images")
     return config, replace(origins, notes=(*origins.notes, *notes))
+
+
+def fitting_batch(wanted: int, effective: int, world: int) -> int | None:
+    """The largest batch, of so many images at most, in which processes can share out a step; None where none is."""
+    return next((n for n in range(min(wanted, effective), 0, -1) if effective % (n * world) == 0), None)

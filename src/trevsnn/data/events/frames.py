@@ -1,13 +1,11 @@
 """Events gathered into frames: how many of each polarity fell on each pixel in each part of the recording."""
 
 import math
-from typing import Literal
 
 import numpy as np
 
+from trevsnn.choices import SplitBy
 from trevsnn.data.events.recording import Events
-
-SplitBy = Literal["number", "time"]
 
 
 def frame_edges(events: Events, frames: int, split_by: SplitBy) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
-TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+from trevsnn.choices import TimeUnit
+
 _LONGEST_NAME = 200
 
 

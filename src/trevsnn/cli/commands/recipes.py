@@ -1,6 +1,6 @@
-"""`trevsnn recipes`."""
+"""`trevsnn recipes`: all of it; it needs no PyTorch."""
 
-from trevsnn.cli.output import plain_console
+from trevsnn.cli.output import say
 from trevsnn.training.recipes import list_recipes, read_recipe
 
 
@@ -16,4 +16,4 @@ def recipes(*names: str) -> None:
     width = max(map(len, list_recipes()))
     for name in list_recipes():
         about = read_recipe(name).partition("\n")[0].lstrip("# ")
-        plain_console().print(f"{name:{width}}  {about}", soft_wrap=True)
+        say(f"{name:{width}}  {about}")

@@ -1,0 +1,60 @@
+"""`trevsnn compare`: what it takes."""
+
+from pathlib import Path
+
+from trevsnn.choices import Device, Precision
+from trevsnn.cli.parameters import JsonFile, Whole
+from trevsnn.studies.papers import FIRING_RATE
+
+
+def compare(
+    *methods: str,
+    reference: str | None = None,
+    device: Device = "auto",
+    batch: Whole | None = None,
+    precision: Precision = "fp32",
+    timesteps: Whole = 4,
+    resolution: Whole | None = None,
+    repeats: Whole = 5,
+    firing_rate: float = FIRING_RATE,
+    plot: Path | None = None,
+    output: Path | None = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure methods side by side: parameters, operations, training memory, speed and energy, next to the papers'.
+
+    A step is the same for all: forward pass, cross-entropy, backward pass, on random images; gradients are there
+    beforehand, and there is no optimizer. Methods take turns. Energy is that of `trevsnn energy`.
+
+    Args:
+        methods: Names of networks (see `trevsnn models`) or run folders. A memory setting may follow a network of this
+            library (trevsnn_small:packed), and -memopt one of SpikingJelly's, for its memory optimised by SpikingJelly.
+        reference: Method that the others are compared with; by default trevsnn_small, or without it the first.
+        device: Where to train; auto takes CUDA where there is a GPU.
+        batch: Images in a step; by default 4 on a CPU and 64 on a GPU.
+        precision: bf16 and fp16 are autocast.
+        timesteps: T of the networks by name.
+        resolution: Height and width of their images (pixels); each network's own by default.
+        repeats: Timed visits to each method.
+        firing_rate: Of every neuron of the networks by name, which are untrained, 0 to 1; by default what makes the
+            paper's 2.8 mJ of trevsnn_small.
+        plot: Also draw memory, speed and energy to this PNG file.
+        output: Also write the tables to this Markdown file.
+        json: Also write the table to this file, in bytes, seconds and pJ.
+    """
+    from trevsnn.cli import compare as work  # PyTorch, which the help does not need
+
+    work.compare(
+        *methods,
+        reference=reference,
+        device=device,
+        batch=batch,
+        precision=precision,
+        timesteps=timesteps,
+        resolution=resolution,
+        repeats=repeats,
+        firing_rate=firing_rate,
+        plot=plot,
+        output=output,
+        json=json,
+    )

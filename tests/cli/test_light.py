@@ -1,0 +1,74 @@
+"""Help, the version and mistakes of spelling are answered without PyTorch, which would take seconds."""
+
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from trevsnn import __version__, choices
+from trevsnn.cli.app import app
+from trevsnn.cli.commands.models import recorded_networks
+from trevsnn.data import list_datasets
+from trevsnn.models import count_macs, create_model, list_models, parameter_counts
+from trevsnn.models.config import NetworkConfig
+from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
+
+COMMANDS = [name for name in app if not name.startswith("-")]
+HEAVY = {"matplotlib", "numpy", "PIL", "scipy", "sklearn", "timm", "torch", "torchvision"}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        *([[command, "--help"], 0] for command in COMMANDS),
+        (["train", "digits", "--help"], 0),
+        (["models"], 0),
+        (["recipes"], 0),
+        (["evel"], 2),
+        (["eval", "run", "--wrokers", "2"], 2),
+        (["train", "digits", "--epochs", "3", "--epcohs", "3"], 2),
+        (["train", "digits", "--epochs", "1.5"], 2),
+        (["train"], 2),
+    ],
+    ids=str,
+)
+def test_no_pytorch_is_imported(tmp_path, tokens, code):
+    command = [sys.executable, "-X", "importtime", "-m", "trevsnn", *tokens]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == code
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "cyclopts" in imported
+    assert not imported & HEAVY
+
+
+def test_the_script_is_light_too(tmp_path):
+    script = tmp_path / "trevsnn"
+    script.write_text("import sys\nfrom trevsnn.cli import main\nmain(['--version'])\nprint('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines() == [__version__, "False"]
+
+
+def test_choices_are_those_that_there_are():
+    assert list(choices.DATASETS) == list_datasets()
+    assert set(NETWORK_OPTIONS) == {f.name for f in fields(NetworkConfig)} & {f.name for f in fields(TrainConfig)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_the_record_of_a_network_is_true(name):
+    """`trevsnn models` shows what stands in networks.csv."""
+    recorded = {row["name"]: row for row in recorded_networks()}
+    assert list(recorded) == list_models()
+    model = create_model(name)
+    size, counts = model.default_cfg["input_size"], parameter_counts(model)
+    assert recorded[name] == {
+        "name": name,
+        "parameters_training": counts["training"],
+        "parameters_deployed": counts["deployed"],
+        "macs": count_macs(model, size),
+        "timesteps": model.config.timesteps,
+        "input_size": "x".join(map(str, size)),
+    }
