@@ -10,8 +10,7 @@ from torch import nn
 from trevsnn import create_model
 from trevsnn.costs.operations import assume_operations, measure_operations
 from trevsnn.data.loading import Batch
-from trevsnn.models import count_macs
-from trevsnn.models import network as network_module
+from trevsnn.models import cells, count_macs
 
 OPTIONS = {
     "published": {},
@@ -117,7 +116,7 @@ def test_blocks_that_share_their_second_half_are_told_apart(build, batches):
 
 @every_network
 def test_counts_do_not_depend_on_the_batch_size(build, batches, options, monkeypatch):
-    monkeypatch.setattr(network_module, "MIN_SLICE", 1)  # the smallest maps are sliced
+    monkeypatch.setattr(cells, "MIN_SLICE", 1)  # the smallest maps are sliced
     model = build(**options).double()  # in which the order of summation moves no neuron over its threshold
     one = measure_operations(model, batches(model))
     for sizes in ([1] * 7, [3, 4]):

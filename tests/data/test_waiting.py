@@ -17,7 +17,7 @@ from PIL import Image
 
 from trevsnn.data import Preprocessing, evaluation_batches, loading
 from trevsnn.data.dataset import Samples
-from trevsnn.data.loading import LoadingError, LoadingWarning
+from trevsnn.data.errors import LoadingError, LoadingWarning
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 

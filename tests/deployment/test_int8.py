@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d
 from trevsnn.deployment import export_onnx
 from trevsnn.deployment.int8 import observe
 from trevsnn.deployment.module import PlanModule
-from trevsnn.deployment.plan import Convolve, Spikes
+from trevsnn.deployment.operations import Convolve, Spikes
 
 NETWORKS = [{}, {"name": "trevsnn_dvs", "timesteps": 2, "threshold": 0.3}]
 

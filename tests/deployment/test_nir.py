@@ -11,7 +11,7 @@ from helpers import key_spikes, relative_error
 from torch.nn.functional import avg_pool2d, conv2d
 
 from trevsnn.deployment import export_nir
-from trevsnn.deployment.plan import just_below
+from trevsnn.deployment.operations import just_below
 from trevsnn.models import weights_info
 
 

@@ -65,7 +65,7 @@ def images():
 
 @pytest.mark.parametrize("options", [{}, {"two_stream": True, "invert_blocks": True}], ids=str)
 def test_it_trains_in_all_memory_settings_bit_by_bit(options, images, monkeypatch):
-    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
+    monkeypatch.setattr("trevsnn.models.cells.MIN_SLICE", 1)
     found = {}
     for memory in ("stored", "packed", "reversible"):
         model = build(memory=memory, **options)

@@ -14,8 +14,8 @@ from torch import nn
 from trevsnn import StreamingClassifier, create_model, temporal_efficient_training_loss
 from trevsnn.data import FramePreprocessing
 from trevsnn.data.events import Events
+from trevsnn.layers import Stem
 from trevsnn.models import TRevSNN, count_macs
-from trevsnn.models.network import Stem
 
 OPTIONS = {"channels": (4, 4, 8, 8), "num_classes": 5, "kernel_size": 3}
 

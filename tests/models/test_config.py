@@ -48,7 +48,7 @@ def differ(a, b):
 
 
 def test_every_field_has_an_effect(build, images, monkeypatch):
-    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
+    monkeypatch.setattr("trevsnn.models.cells.MIN_SLICE", 1)
     of_clips = {"frames", "stem_sharing"}  # see test_clips.py
     assert {field.name for field in fields(NetworkConfig)} == OTHER.keys() | {
         "memory",

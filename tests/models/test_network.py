@@ -37,7 +37,7 @@ from trevsnn.reversible import Memory
 )
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_all_memory_settings_are_bit_identical(build, options, training, images, monkeypatch):
-    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)  # cut even these small maps
+    monkeypatch.setattr("trevsnn.models.cells.MIN_SLICE", 1)  # cut even these small maps
     images, results = torch.cat([images] * 2, dim=2).repeat(1, 1, 1, 2), []  # 64 x 64
     for memory in ("stored", "packed", "reversible"):
         model, x = build(memory=memory, **options).train(training), images.clone().requires_grad_()
@@ -253,7 +253,7 @@ def test_inputs_that_do_not_fit_are_refused(build, shape, message):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_all_memory_settings_are_bit_identical_under_autocast(build, images, dtype, monkeypatch):
-    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)
+    monkeypatch.setattr("trevsnn.models.cells.MIN_SLICE", 1)
     found = {}
     for memory in get_args(Memory):
         model = build(memory=memory)

@@ -44,7 +44,7 @@ def train_step(model, x, autocast=None):
     ids=str,
 )
 def test_all_settings_are_bit_identical(build, options, precision, monkeypatch):
-    monkeypatch.setattr("trevsnn.models.network.MIN_SLICE", 1)  # cut even these small maps
+    monkeypatch.setattr("trevsnn.models.cells.MIN_SLICE", 1)  # cut even these small maps
     dtype, autocast = precision.get("dtype", torch.float32), precision.get("autocast")
     results = {}
     for memory, invert in product(get_args(Memory), (False, True)):

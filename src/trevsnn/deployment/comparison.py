@@ -11,7 +11,7 @@ from torch import Tensor
 from trevsnn.data import BadImages
 from trevsnn.data.loading import Batch, readable
 from trevsnn.deployment.export import require_package
-from trevsnn.deployment.plan import INPUT
+from trevsnn.deployment.operations import INPUT
 from trevsnn.models.network import TRevSNN
 from trevsnn.training import Evaluation
 from trevsnn.training.evaluation import Tally

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from trevsnn.deployment.module import PlanModule
 from trevsnn.deployment.onnx_graph import OnnxGraph, convolution_attributes
-from trevsnn.deployment.plan import Convolve, Operation, Plan, Spikes
+from trevsnn.deployment.operations import Convolve, Operation, Spikes
+from trevsnn.deployment.plan import Plan
 
 Ranges = Mapping[str, tuple[float, float]]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad
 
-from trevsnn.deployment.plan import (
+from trevsnn.deployment.operations import (
     INPUT,
     OUTPUT,
     Add,
@@ -20,12 +20,12 @@ from trevsnn.deployment.plan import (
     Half,
     Leak,
     Operation,
-    Plan,
     SpatialMean,
     Spikes,
     StepMean,
     Surround,
 )
+from trevsnn.deployment.plan import Plan
 from trevsnn.layers.two_stream import LIMIT, STEP
 
 

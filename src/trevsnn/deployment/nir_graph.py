@@ -23,7 +23,7 @@ import nir
 import numpy as np
 
 from trevsnn._util.suggest import shortened
-from trevsnn.deployment.plan import (
+from trevsnn.deployment.operations import (
     INPUT,
     OUTPUT,
     Add,
@@ -34,12 +34,12 @@ from trevsnn.deployment.plan import (
     Grid,
     Leak,
     Operation,
-    Plan,
     SpatialMean,
     Spikes,
     StepMean,
     just_below,
 )
+from trevsnn.deployment.plan import Plan
 
 
 def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:

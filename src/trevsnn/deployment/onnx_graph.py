@@ -18,7 +18,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from trevsnn.deployment.export import SpikeOp
-from trevsnn.deployment.plan import (
+from trevsnn.deployment.operations import (
     INPUT,
     OUTPUT,
     Add,
@@ -32,13 +32,13 @@ from trevsnn.deployment.plan import (
     Half,
     Leak,
     Operation,
-    Plan,
     SpatialMean,
     Spikes,
     StepMean,
     Surround,
     just_below,
 )
+from trevsnn.deployment.plan import Plan
 from trevsnn.layers.two_stream import LIMIT, STEP
 
 OLDEST_OPSET = 13

@@ -24,40 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from trevsnn.neurons import Neuron
-from trevsnn.reversible.codes import SpikeCode, decoded
+from trevsnn.reversible.codes import decoded
 from trevsnn.reversible.column import Column, ReversibleColumn, StoredColumn
 from trevsnn.reversible.inputs import check_batch, input_of_steps
 from trevsnn.reversible.memory import Memory, check_memory, keeping, keeps_everything
 from trevsnn.reversible.replay import refuse_unrepeatable
+from trevsnn.reversible.step_state import StepState
 
 Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
-
-
-class StepState:
-    """What a readout sees after step `t` (counted from 0): every level's membrane potentials and spikes.
-
-    `membranes[l]` is h_l[t], (N, C_l, ...). A readout that is linear in it, a mean for example, keeps
-    nothing for the backward pass; others keep what their operators save.
-    """
-
-    def __init__(
-        self, t: int, membranes: list[Tensor], spikes: Sequence[Tensor | SpikeCode], shadows: Sequence[Tensor] = ()
-    ):
-        self.t = t
-        self.membranes = membranes
-        self.shadows = shadows
-        """What `"reversible"` keeps to reconstruct potentials from, of each level that needs it, as bytes."""
-        self._spikes = spikes
-
-    @classmethod
-    def of(cls, t: int, columns: Sequence[Column]) -> "StepState":
-        """The state of columns that are at step t."""
-        shadows = [column.shadow for column in columns if column.shadow is not None]
-        return cls(t, [column.membrane for column in columns], [column.spikes for column in columns], shadows)
-
-    def spikes(self, level: int = -1) -> Tensor:
-        """Spikes of one level, 0 or 1, (N, C_l, ...)."""
-        return decoded(self._spikes[level])
 
 
 Readout = Callable[[StepState], Tensor | None]

@@ -21,7 +21,8 @@ from torch import Tensor
 from trevsnn._util.decoration import decoration
 from trevsnn._util.files import in_words
 from trevsnn.data import BadImages, LabelledData
-from trevsnn.data.loading import Batch, LoadingError
+from trevsnn.data.errors import LoadingError
+from trevsnn.data.loading import Batch
 from trevsnn.training.batches import reading_workers, test_batches, training_batches
 from trevsnn.training.config import TrainConfig
 from trevsnn.training.errors import NonFiniteError, StoppedError
