@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from trevsnn.data import Preprocessing, evaluation_batches, loading
+from trevsnn.data import Preprocessing, evaluation_batches, workers
 from trevsnn.data.dataset import Samples
 from trevsnn.data.errors import LoadingError, LoadingWarning
 
@@ -66,7 +66,7 @@ def test_a_worker_that_ends_while_it_passes_a_batch_on(error):
         yield 1
         raise error
 
-    batches = loading._watched(broken())
+    batches = workers._watched(broken())
     assert next(batches) == 1
     with pytest.raises(LoadingError, match="was ended, by lack of memory most likely: lower --workers"):
         next(batches)
@@ -121,7 +121,7 @@ def test_workers_that_cannot_be_started(monkeypatch, place, code, message):
 
 def test_a_worker_that_hangs_is_told_and_given_up(monkeypatch):
     for name, seconds in (("_LOOK", 1), ("_REMIND", 1), ("_GIVE_UP", 2)):
-        monkeypatch.setattr(loading, name, seconds)
+        monkeypatch.setattr(workers, name, seconds)
     with (
         pytest.warns(LoadingWarning, match=r"waiting for images for 1 s: .*Ctrl-C ends the run"),
         pytest.raises(LoadingError, match=r"no images could be read for 0 minutes: .*--workers 0"),

@@ -72,7 +72,7 @@ def test_bits_of_weights(exported):
             np.testing.assert_array_equal(np.abs(weight).max((1, 2, 3)), 63 if full_range else 127)
             assert np.abs(weight * scale - operation.weight).max() <= scale.max() * 0.501
             seen.add(operation.name.rpartition("_")[2])
-    assert seen == {"spread", "expand", "reduce", "branch", "down", "up"}
+    assert seen == {"dw1", "pw1", "pw2", "dw2", "down", "up"}
 
 
 def test_onnx_runtime_computes_in_integers(exported):
