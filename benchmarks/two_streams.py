@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
-import matplotlib.pyplot as plt
 import torch
 from rich.console import Console
 from rich.markdown import Markdown
@@ -26,6 +25,7 @@ from trevsnn import create_model
 from trevsnn._util.files import write_text
 from trevsnn.costs.machine import describe
 from trevsnn.costs.peak_memory import peak_bytes
+from trevsnn.plots.style import new_figure, save_png, tidy
 
 NAME = "trevsnn_digits"
 SETTINGS = list(product(("stored", "reversible"), (False, True)))
@@ -87,18 +87,18 @@ def table(results: Mapping[str, Any]) -> str:
 def plot(results: Mapping[str, Any], path: Path) -> None:
     """The same as a picture."""
     axes = _axes(results)
-    figure, panels = plt.subplots(1, len(axes), figsize=(10, 4), layout="constrained", sharey=True)
+    figure = new_figure(10, 4, dpi=120)
+    panels = figure.subplots(1, len(axes), sharey=True)
     for panel, (axis, (rows, title)) in zip(panels, axes.items(), strict=True):
         for setting, style in zip(SETTINGS, ("k-o", "k--o", "C0-s", "C0--s"), strict=True):
             x, y = zip(*_line(rows, axis, setting), strict=True)
             panel.plot(x, [value / 1e6 for value in y], style, label=label(*setting))
         panel.set(xlabel=title, yscale="log")
         panel.set_xticks(sorted({row[axis] for row in rows}))
-        panel.grid(alpha=0.3)
+        tidy(panel)
     panels[0].set_ylabel("MB per image")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_png(figure, path)
 
 
 def _axes(results: Mapping[str, Any]) -> dict[str, tuple[Rows, str]]:

@@ -10,7 +10,7 @@ from trevsnn.studies import comparison
 QUICK = ("--batch", "2", "--repeats", "1", "--device", "cpu")
 
 
-def test_methods_side_by_side(trevsnn, tmp_path):
+def test_methods_side_by_side(trevsnn, tmp_path, drawn):
     files = [tmp_path / name for name in ("x.json", "x.md", "x.png")]
     tokens = ["trevsnn_digits:packed", "trevsnn_digits", "--timesteps", "2", "--firing-rate", "0.2", *QUICK]
     code, text, error = trevsnn("compare", *tokens, "--json", files[0], "--output", files[1], "--plot", files[2])
@@ -31,7 +31,10 @@ def test_methods_side_by_side(trevsnn, tmp_path):
     markdown = files[1].read_text()
     assert "| trevsnn_digits | 1." in markdown
     assert markdown.count("\n| method | ") == 2
-    assert files[2].read_bytes().startswith(b"\x89PNG")
+    memory, speed, energy = drawn[files[2]].axes
+    assert [bar.get_width() for bar in memory.patches] == [row["bytes_per_image"] / 1e6 for row in rows]
+    assert [bar.get_width() for bar in speed.patches] == [2 / row["seconds"] for row in rows]
+    assert [bar.get_width() for bar in energy.patches][:2] == [row["published"] / 1e6 for row in rows]
 
 
 def test_a_run_has_rates_and_an_accuracy_of_its_own(trevsnn, tmp_path, digits_run):

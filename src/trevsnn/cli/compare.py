@@ -109,9 +109,10 @@ def compare(
             about = f"batch {batch}, {precision}, repeats {repeats}; {named_values(machine)}"
             _report(rows, base, about, output)
             if plot is not None:
-                from trevsnn.plots.comparison import plot_comparison  # matplotlib is slow to import
+                from trevsnn.plots.style import save_png  # matplotlib is slow to import
+                from trevsnn.studies.comparison_picture import comparison_picture
 
-                plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
+                save_png(comparison_picture(rows, f"batch {batch}, {precision}, {machine['device']}"), plot)
     if all(row.error is not None for row in rows):
         raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
 

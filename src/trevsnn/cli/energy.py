@@ -226,10 +226,23 @@ def _report_over_time(
     _say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
     _say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
     if plot is not None:
-        from trevsnn.plots.energy import plot_over_time  # matplotlib is slow to import
+        from trevsnn.plots.over_time import Line, over_time_figure  # matplotlib is slow to import
+        from trevsnn.plots.style import CONTRAST, save_png
 
         title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
-        plot_over_time(points, name, title, plot)
+        panels = {
+            "GMAC per image": [
+                Line("spiking ResNet-34", [point.resnet_macs / 1e9 for point in points], CONTRAST),
+                Line(name, [point.macs / 1e9 for point in points]),
+                Line("without fusion", [(point.macs - point.fusion_macs) / 1e9 for point in points], style="o:"),
+            ],
+            f"{unit} per image": [
+                Line("spiking ResNet-34", [point.resnet / scale for point in points], CONTRAST),
+                Line(f"{name}, published", [point.published / scale for point in points]),
+                Line(f"{name}, strict", [point.strict / scale for point in points], style="o--"),
+            ],
+        }
+        save_png(over_time_figure([point.timesteps for point in points], panels, title), plot)
 
 
 def _row(cost: LayerCost) -> dict[str, Any]:

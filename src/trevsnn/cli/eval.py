@@ -12,7 +12,6 @@ from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, 
 from trevsnn.cli.remarks import remarks_on
 from trevsnn.data import BadImages, default_workers, evaluation_batches
 from trevsnn.data.loading import Batch
-from trevsnn.plots.confusion import plot_confusion
 from trevsnn.training import choose_device, evaluate
 from trevsnn.training.config import Device, Whole
 
@@ -57,7 +56,10 @@ def evaluate_run(
         batches = _shuffled(batches)
     result = evaluate(trained.model, batches, bad)
     if confusion is not None:
-        plot_confusion(result.confusion, dataset.class_names, confusion)
+        from trevsnn.plots.confusion import confusion_figure  # matplotlib is slow to import
+        from trevsnn.plots.style import save_png
+
+        save_png(confusion_figure(result.confusion, dataset.class_names), confusion)
     things = "recordings" if trained.model.config.frames else "images"
     row = {
         "run": str(run),

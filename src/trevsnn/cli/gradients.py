@@ -116,14 +116,15 @@ def gradients(
     for message in sorted(bad.known):
         console.print(f"left out: {message}", soft_wrap=True)
     if plot is not None:
-        from trevsnn.plots.gradients import plot_gradients  # matplotlib is slow to import
+        from trevsnn.plots.gradients import gradients_figure  # matplotlib is slow to import
+        from trevsnn.plots.style import save_png
 
         layers = [s.layer for s in studies[0]]
         by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
         first = everything[0]
         number = " or ".join(f"{count:,}" for count in sorted(set(used)))  # runs may be of different data
         title = f"spatial gradients of {first.info.model} on {first.info.dataset}, {len(runs)} run(s), {number} images"
-        plot_gradients(layers, by_cut, CUTS, title, plot)
+        save_png(gradients_figure(layers, by_cut, CUTS, title), plot)
 
 
 def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:

@@ -23,10 +23,10 @@ from trevsnn.data import FramePreprocessing, Preprocessing
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
 from trevsnn.plots.confusion import MOST_NAMED, draw_confusion
 from trevsnn.plots.events import coloured
+from trevsnn.plots.style import CONTRAST, MAIN, SECOND
 from trevsnn.report.findings import SpikeMaps
 from trevsnn.report.potentials import BINS_PER_UNIT, EDGES, Potentials
 
-BLUE, RED, GOLD = "#2a6f97", "#b0413e", "#d99a2b"
 SMALL = (4.4, 2.6)
 """Inches: little more than a phone is wide, so that letters can be read there."""
 _WIDE = 6.0
@@ -77,7 +77,7 @@ def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, label: 
     epochs, values = [row["epoch"] for row in history], [row[name] * (100 if percent else 1) for row in history]
 
     def draw(axes: Axes) -> None:
-        axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=BLUE, markersize=3)
+        axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=MAIN, markersize=3)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
@@ -109,8 +109,8 @@ def energy(costs: Mapping[str, Sequence[LayerCost]]) -> Picture:
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(costs))
-        axes.barh(places - 0.2, [value / scale for value in published], 0.38, color=BLUE, label="published")
-        axes.barh(places + 0.2, [value / scale for value in strict], 0.38, color=GOLD, label="strict")
+        axes.barh(places - 0.2, [value / scale for value in published], 0.38, color=MAIN, label="published")
+        axes.barh(places + 0.2, [value / scale for value in strict], 0.38, color=SECOND, label="strict")
         axes.set(yticks=places, yticklabels=list(costs), xlabel=unit)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
@@ -156,8 +156,8 @@ def potentials(counted: Potentials, level: int) -> Picture:
     rate, window = _mean_of(counted.firing_rate[:, level]), _mean_of(counted.window_share[:, level])
 
     def draw(axes: Axes) -> None:
-        axes.axvspan(*WINDOW, color=GOLD, alpha=0.3, linewidth=0, label="surrogate window")
-        axes.stairs(density.mean(0), edges, fill=True, color=BLUE, alpha=0.3, label="all steps")
+        axes.axvspan(*WINDOW, color=SECOND, alpha=0.3, linewidth=0, label="surrogate window")
+        axes.stairs(density.mean(0), edges, fill=True, color=MAIN, alpha=0.3, label="all steps")
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(density)))
         named = len(density) <= _MOST_WRITTEN
         for t, values in enumerate(density):
@@ -170,7 +170,7 @@ def potentials(counted: Potentials, level: int) -> Picture:
             axes.figure.colorbar(
                 scale, ax=axes, label="step", ticks=range(0, len(density), -(-len(density) // _MOST_WRITTEN))
             )
-        axes.axvline(THRESHOLD, color=RED, linewidth=1.2, label="threshold")
+        axes.axvline(THRESHOLD, color=CONTRAST, linewidth=1.2, label="threshold")
         axes.set(xlabel="membrane potential", ylabel="density", xlim=(edges[0], edges[-1]))
         axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0)
 

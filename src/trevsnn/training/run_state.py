@@ -13,7 +13,8 @@ from trevsnn._util.checks import is_whole, require
 from trevsnn._util.suggest import in_a_line, shortened
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
-from trevsnn.plots.confusion import plot_confusion
+from trevsnn.plots.confusion import confusion_figure
+from trevsnn.plots.style import save_png
 from trevsnn.training.config import TrainConfig, dump_config, parse_config
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder, check_row
@@ -103,7 +104,7 @@ class RunState:
     def draw(self) -> None:
         """Draw the confusion matrix of the last epoch."""
         if self.confusion is not None:
-            plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
+            save_png(confusion_figure(self.confusion, self.dataset.class_names), self.folder.confusion)
 
     def restore(self, saved: SavedState) -> list[str]:
         """Bring everything to where the run stopped; returns the names of newer checkpoints that cannot be read.

@@ -1,0 +1,42 @@
+"""Methods side by side, as a picture: memory, speed and energy, next to what papers report."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from matplotlib.figure import Figure
+
+from trevsnn._util.units import unit_of
+from trevsnn.plots.comparison import Panel, comparison_figure
+from trevsnn.studies.comparison import Row
+
+
+def comparison_picture(rows: Sequence[Row], title: str) -> Figure:
+    """A bar per method, as far as it was measured, and a mark where papers report a figure.
+
+    Args:
+        rows: as measured; what is missing has no bar.
+        title: above the picture.
+    """
+    unit, scale = unit_of(max((row.strict or 0 for row in rows), default=0))
+    panels = [
+        Panel(
+            "training memory, MB per image",
+            [[_divided(row.bytes_per_image, 1e6) for row in rows]],
+            [_divided(row.paper and row.paper.bytes_per_image, 1e6) for row in rows],
+        ),
+        Panel(
+            "training speed, images/s",
+            [[median(row.rates) if row.rates else None for row in rows]],
+            ranges=[(row.rates[0], row.rates[-1]) if row.rates else () for row in rows],
+        ),
+        Panel(
+            f"energy, {unit} per image (lighter: strict)",
+            [[_divided(row.published, scale) for row in rows], [_divided(row.strict, scale) for row in rows]],
+            [_divided(row.paper and row.paper.energy, scale) for row in rows],
+        ),
+    ]
+    return comparison_figure([row.label for row in rows], [row.of_spikingjelly for row in rows], panels, title)
+
+
+def _divided(value: float | None, by: float) -> float | None:
+    return None if value is None else value / by
