@@ -94,7 +94,7 @@ def test_images_are_spread_over_all(energy, digits_run):
     chosen = PixelSamples(test.pixels[::40], test.labels[::40])
     batches = evaluation_batches(chosen, Preprocessing.from_dict(info.preprocessing))
     costs = layer_costs(measure_operations(model, batches))
-    assert everything["strict_energy"] == pytest.approx(total(cost.strict for cost in costs).energy)
+    assert everything["strict_energy"] == pytest.approx(total(cost.by["strict"] for cost in costs).energy)
     assert "360 of 360 test images" in energy(digits_run, "--images", 1000)[1]
 
 

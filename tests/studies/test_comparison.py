@@ -22,9 +22,9 @@ def row(name, size=(3, 224, 224), timesteps=4, **values):
 @pytest.fixture
 def rows():
     """Of figures that are easily divided."""
-    energy = {"firing_rate": 0.084, "assumed": True}
-    small = {"parameters": 29_800_000, "macs": 10_900_000_000, "published": 2.8e9, "strict": 8e9, **energy}
-    peer = {"parameters": 29_700_000, "macs": 32_000_000_000, "published": 4.2e9, "strict": 4e9, **energy}
+    rate = {"firing_rate": 0.084, "assumed": True}
+    small = {"parameters": 29_800_000, "macs": 10_900_000_000, "energy": {"published": 2.8e9, "strict": 8e9}, **rate}
+    peer = {"parameters": 29_700_000, "macs": 32_000_000_000, "energy": {"published": 4.2e9, "strict": 4e9}, **rate}
     return [
         row("trevsnn_small", bytes_per_image=25.71e6, times=[4.0, 1.0, 2.0], **small),
         row("sdt_8_512", bytes_per_image=1028.4e6, times=[8.0, 8.0], **peer),

@@ -13,6 +13,7 @@ from trevsnn._util.suggest import shortened, suggest
 from trevsnn.cli.energy import IMAGES
 from trevsnn.cli.open_run import load_data, load_trained
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
+from trevsnn.costs.energy import CONVENTIONS
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.operations import Operations, check_firing_rate, measure_operations
 from trevsnn.data import LabelledData, default_workers, evaluation_batches
@@ -198,12 +199,13 @@ def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None
 
 
 def _as_json(row: Row, reference: Row) -> dict[str, Any]:
-    values = {name: value for name, value in vars(row).items() if name != "method"}
+    values = {name: value for name, value in vars(row).items() if name not in ("method", "energy")}
     compared = {name: {"measured": ours, "paper": theirs} for name, (ours, theirs) in ratios(row, reference).items()}
     return {
         "method": row.method.name,
         "accuracy": row.method.accuracy,
         **values,
+        **{name: row.energy.get(name) for name in CONVENTIONS},
         "seconds": row.seconds,
         "paper": asdict(row.paper) if row.paper else None,
         "reference": reference.method.name,

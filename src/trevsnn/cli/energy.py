@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,9 +22,9 @@ from trevsnn.cli.output import (
     with_data,
     write_json,
 )
-from trevsnn.costs.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total
+from trevsnn.costs.energy import CONVENTIONS, PAPER, Cost, LayerCost, layer_costs, mean_firing_rate, total, totals
 from trevsnn.costs.operations import assume_operations, measure_operations
-from trevsnn.costs.over_time import cost_over_time
+from trevsnn.costs.over_time import CostOverTime, cost_over_time
 from trevsnn.data import (
     BadImages,
     FramePreprocessing,
@@ -48,9 +49,6 @@ _COLUMNS = {
     "macs": "MACs (M)",
     "firing_rate": "firing rate",
     "silent": "silent",
-    "published_energy": "published",
-    "strict_energy": "strict",
-    "unmerged_energy": "strict unmerged",
 }
 
 
@@ -163,7 +161,7 @@ def _load_data(network: str, trained: Trained, data: Path | None, val_split: flo
 def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, dataset: LabelledData | None) -> None:
     rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
     write_json(with_data([*rows, everything], dataset), json)
-    unit, scale = unit_of(everything["published_energy"])
+    unit, scale = unit_of(everything[f"{PAPER}_energy"])
     if every:
         _show(
             [row | {"place": _place(row)} for row in rows], ("µJ", 1e6), except_for=("level", "step", "unmerged_energy")
@@ -173,12 +171,12 @@ def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, d
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
     _show([*sums, everything], (unit, scale), except_for=("place", "level", "step", "silent"))
-    macs = total(cost.published for cost in costs if cost.firing_rate is None).energy / scale
+    macs = total(cost.by[PAPER] for cost in costs if cost.firing_rate is None).energy / scale
     driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None)).energy / scale
     rate = mean_firing_rate(costs)
     if any(cost.merged for cost in costs):
         _say("* merged: counted with the layer before or after it")
-    _say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
+    _say(f"{PAPER}: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
 
 
 def _by_level_and_step(costs: Sequence[LayerCost]) -> list[dict[str, Any]]:
@@ -208,16 +206,15 @@ def _report_over_time(
     dataset: LabelledData | None,
 ) -> None:
     points = cost_over_time(config, size, rate)
-    rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
+    rows = [_flat(point) for point in points]
     write_json(with_data(rows, dataset), json)
-    unit, scale = unit_of(max(point.published for point in points))
-    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), scale)
+    unit, scale = unit_of(max(point.energy[PAPER] for point in points))
+    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys((*CONVENTIONS, "resnet"), scale)
     columns = {
         "timesteps": "T",
         "macs": "MACs (M)",
         "fusion_share": "of these fusion",
-        "published": f"published {unit}",
-        "strict": f"strict {unit}",
+        **{name: f"{name} {unit}" for name in CONVENTIONS},
         "resnet_macs": "spiking ResNet-34 MACs (M)",
         "resnet": f"spiking ResNet-34 {unit}",
     }
@@ -238,11 +235,21 @@ def _report_over_time(
             ],
             f"{unit} per image": [
                 Line("spiking ResNet-34", [point.resnet / scale for point in points], CONTRAST),
-                Line(f"{name}, published", [point.published / scale for point in points]),
-                Line(f"{name}, strict", [point.strict / scale for point in points], style="o--"),
+                *(
+                    Line(f"{name}, {convention}", [point.energy[convention] / scale for point in points], style=style)
+                    for convention, style in zip(CONVENTIONS, cycle(("o-", "o--", "o-.")), strict=False)
+                ),
             ],
         }
         save_png(over_time_figure([point.timesteps for point in points], panels, title), plot)
+
+
+def _flat(point: CostOverTime) -> dict[str, Any]:
+    """Ready for JSON, the energy by each convention next to the rest."""
+    row: dict[str, Any] = {}
+    for name, value in asdict(point).items():
+        row |= value if name == "energy" else {name: value}
+    return row | {"fusion_share": point.fusion_macs / point.macs}
 
 
 def _row(cost: LayerCost) -> dict[str, Any]:
@@ -271,10 +278,9 @@ def _sum(name: str, costs: Sequence[LayerCost]) -> dict[str, Any]:
 
 
 def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
-    sums = {"published": total(c.published for c in costs), "strict": total(c.strict for c in costs)}
     parts = ("macs", "accumulates", "energy")
     return {
-        **{f"{name}_{part}": getattr(cost, part) for name, cost in sums.items() for part in parts},
+        **{f"{name}_{part}": getattr(cost, part) for name, cost in totals(costs).items() for part in parts},
         "merged": all(cost.merged for cost in costs),
         "unmerged_energy": total(cost.unmerged for cost in costs).energy,
     }
@@ -282,17 +288,17 @@ def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
 
 def _show(rows: Sequence[dict[str, Any]], unit: tuple[str, float], except_for: Sequence[str]) -> None:
     """As a table, without columns that say nothing: operations in millions, energy in a unit of so many pJ."""
+    energies = {f"{name}_energy": f"{name} {unit[0]}" for name in CONVENTIONS}
+    energies["unmerged_energy"] = f"strict unmerged {unit[0]}"
     columns = {
-        name: f"{heading} {unit[0]}" if name.endswith("energy") else heading
-        for name, heading in _COLUMNS.items()
+        name: heading
+        for name, heading in (_COLUMNS | energies).items()
         if name not in except_for and any(row[name] not in (None, "") for row in rows)
     }
-    scales = {
-        name: unit[1] if name.endswith("energy") else 1e6 for name in columns if name.endswith(("macs", "energy"))
-    }
+    scales = {"macs": 1e6} | dict.fromkeys(energies, unit[1])
     shown = [
         {name: "" if row[name] is None else row[name] for name in columns}
-        | {name: f"{row[name] / scale:,.3f}" for name, scale in scales.items()}
+        | {name: f"{row[name] / scale:,.3f}" for name, scale in scales.items() if name in columns}
         for row in rows
     ]
     for line, row in zip(shown, rows, strict=True):

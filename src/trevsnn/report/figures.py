@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -18,12 +19,12 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from trevsnn._util.units import unit_of
-from trevsnn.costs.energy import LayerCost, total
+from trevsnn.costs.energy import CONVENTIONS, PAPER, LayerCost, totals
 from trevsnn.data import FramePreprocessing, Preprocessing
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
 from trevsnn.plots.confusion import MOST_NAMED, draw_confusion
 from trevsnn.plots.events import coloured
-from trevsnn.plots.style import CONTRAST, MAIN, SECOND
+from trevsnn.plots.style import CONTRAST, MAIN, MUTED, SECOND
 from trevsnn.report.findings import SpikeMaps
 from trevsnn.report.potentials import BINS_PER_UNIT, EDGES, Potentials
 
@@ -103,23 +104,22 @@ def confusion(counts: Tensor, class_names: Sequence[str], things: str = "images"
 
 def energy(costs: Mapping[str, Sequence[LayerCost]]) -> Picture:
     """Energy by part of the network and convention."""
-    published = [total(cost.published for cost in part).energy for part in costs.values()]
-    strict = [total(cost.strict for cost in part).energy for part in costs.values()]
-    unit, scale = unit_of(sum(published))
+    parts = [{name: cost.energy for name, cost in totals(part).items()} for part in costs.values()]
+    unit, scale = unit_of(sum(part[PAPER] for part in parts))
+    height = 0.76 / len(CONVENTIONS)
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(costs))
-        axes.barh(places - 0.2, [value / scale for value in published], 0.38, color=MAIN, label="published")
-        axes.barh(places + 0.2, [value / scale for value in strict], 0.38, color=SECOND, label="strict")
+        for i, (name, colour) in enumerate(zip(CONVENTIONS, cycle((MAIN, SECOND, CONTRAST, MUTED)), strict=False)):
+            shifted = places + (i - (len(CONVENTIONS) - 1) / 2) * 0.8 / len(CONVENTIONS)
+            axes.barh(shifted, [part[name] / scale for part in parts], height, color=colour, label=name)
         axes.set(yticks=places, yticklabels=list(costs), xlabel=unit)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
         axes.legend(loc="lower right")
 
-    alt = "; ".join(
-        f"{name} {p / scale:.3g} {unit} published, {s / scale:.3g} {unit} strict"
-        for name, p, s in zip(costs, published, strict, strict=True)
-    )
+    written = [", ".join(f"{energy / scale:.3g} {unit} {name}" for name, energy in part.items()) for part in parts]
+    alt = "; ".join(f"{name} {words}" for name, words in zip(costs, written, strict=True))
     return _drawn(draw, (SMALL[0], 1 + 0.35 * len(costs)), f"Energy: {alt}", "Energy of the parts of the network")
 
 
@@ -262,9 +262,6 @@ def _drawn(
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has it
         figure = Figure(figsize=size, layout="constrained")
         draw(figure if whole else figure.subplots())
-        if kind == "svg":
-            figure.savefig(buffer, format="svg", dpi=150, metadata=_NO_METADATA)
-        else:
-            figure.savefig(buffer, format="png", dpi=150)
+        figure.savefig(buffer, format=kind, dpi=150, metadata=_NO_METADATA if kind == "svg" else None)
     mime = "image/svg+xml" if kind == "svg" else "image/png"
     return Picture(f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption, size[0])

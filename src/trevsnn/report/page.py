@@ -11,7 +11,15 @@ from jinja2 import Environment, StrictUndefined
 
 from trevsnn import __version__
 from trevsnn._util.units import megabytes, unit_of
-from trevsnn.costs.energy import ACCUMULATE_ENERGY, MAC_ENERGY, LayerCost, mean_firing_rate, total
+from trevsnn.costs.energy import (
+    ACCUMULATE_ENERGY,
+    CONVENTIONS,
+    MAC_ENERGY,
+    PAPER,
+    LayerCost,
+    mean_firing_rate,
+    totals,
+)
 from trevsnn.costs.machine import describe
 from trevsnn.costs.step_memory import PARTS
 from trevsnn.neurons.masks import THRESHOLD, WINDOW
@@ -69,6 +77,7 @@ def render(run: TrainedRun, findings: Findings) -> str:
         energy_images=findings.energy_images,
         per_mac=MAC_ENERGY,
         per_accumulate=ACCUMULATE_ENERGY,
+        conventions=CONVENTIONS,
         energy=[figures.energy(parts), figures.firing_rates(findings.costs)],
         energy_table=_energy(parts),
         layers=_layers(findings.costs),
@@ -84,8 +93,8 @@ def render(run: TrainedRun, findings: Findings) -> str:
 
 def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
     model, evaluation, costs = run.model, findings.evaluation, findings.costs
-    energy = total(cost.published for cost in costs).energy, total(cost.strict for cost in costs).energy
-    unit, scale = unit_of(energy[0])
+    energies = {name: cost.energy for name, cost in totals(costs).items()}
+    unit, scale = unit_of(energies[PAPER])
     return Table(
         "The run in short",
         (),
@@ -96,7 +105,7 @@ def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
             ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
             ("epochs", _of(len(run.history), run.config.epochs)),
             ("training time", format_time(sum(row["seconds"] for row in run.history)) + ", tests aside"),
-            ("energy", f"{energy[0] / scale:,.3g} {unit} published, {energy[1] / scale:,.3g} {unit} strict"),
+            ("energy", ", ".join(f"{energy / scale:,.3g} {unit} {name}" for name, energy in energies.items())),
             ("mean firing rate", f"{mean_firing_rate(costs):.2%}"),
             ("weights", ", ".join(filter(None, (run.weights, run.info.note)))),
         ],
@@ -157,17 +166,16 @@ def _parts(costs: Sequence[LayerCost]) -> dict[str, list[LayerCost]]:
 
 def _energy(parts: Mapping[str, Sequence[LayerCost]]) -> Table:
     everything = [cost for part in parts.values() for cost in part]
-    unit, scale = unit_of(total(cost.published for cost in everything).energy)
+    unit, scale = unit_of(totals(everything)[PAPER].energy)
     return Table(
         "Energy of the parts of the network",
-        ("", "MACs (M)", "firing rate", f"published ({unit})", f"strict ({unit})"),
+        ("", "MACs (M)", "firing rate", *(f"{name} ({unit})" for name in CONVENTIONS)),
         [
             (
                 name,
                 f"{sum(cost.layer.macs for cost in costs) / 1e6:,.2f}",
                 f"{mean_firing_rate(costs):.2%}" if any(cost.firing_rate is not None for cost in costs) else "",
-                f"{total(cost.published for cost in costs).energy / scale:,.3f}",
-                f"{total(cost.strict for cost in costs).energy / scale:,.3f}",
+                *(f"{cost.energy / scale:,.3f}" for cost in totals(costs).values()),
             )
             for name, costs in {**parts, "total": everything}.items()
         ],
@@ -177,7 +185,10 @@ def _energy(parts: Mapping[str, Sequence[LayerCost]]) -> Table:
 def _layers(costs: Sequence[LayerCost]) -> Table:
     return Table(
         "Layers, in the order in which they are computed",
-        ("layer", "step", "level", "block", "MACs (M)", "firing rate", "silent", "published (µJ)", "strict (µJ)"),
+        (
+            *("layer", "step", "level", "block", "MACs (M)", "firing rate", "silent"),
+            *(f"{name} (µJ)" for name in CONVENTIONS),
+        ),
         [
             (
                 cost.layer.name,
@@ -185,8 +196,10 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
                 f"{cost.layer.macs / 1e6:,.3f}",
                 "" if cost.firing_rate is None else f"{cost.firing_rate:.2%}",
                 "" if cost.layer.silent is None else f"{cost.layer.silent:.2%}",
-                f"{cost.published.energy / 1e6:,.4f}",
-                f"{cost.strict.energy / 1e6:,.4f}{' merged' if cost.merged else ''}",
+                *(
+                    f"{own.energy / 1e6:,.4f}{' merged' if cost.merged and name == 'strict' else ''}"
+                    for name, own in cost.by.items()
+                ),
             )
             for cost in costs
         ],

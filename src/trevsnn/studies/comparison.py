@@ -1,13 +1,13 @@
 """Methods of training a spiking network side by side: size, operations, memory, speed and energy, measured."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 
 import torch
 
-from trevsnn.costs.energy import layer_costs, mean_firing_rate, total
+from trevsnn.costs.energy import CONVENTIONS, PAPER, layer_costs, mean_firing_rate, totals
 from trevsnn.costs.operations import Operations, assume_operations
 from trevsnn.costs.timed_step import Subject, Task, failures_in, measure_memory, measure_seconds, room
 from trevsnn.models import SpikingNetwork, create_model, parameter_counts
@@ -90,10 +90,8 @@ class Row:
     """Mean (see `mean_firing_rate`)."""
     assumed: bool = False
     """Whether this rate is not measured."""
-    published: float | None = None
-    """Energy of the inference of one image by the published convention (pJ)."""
-    strict: float | None = None
-    """By the strict one."""
+    energy: Mapping[str, float] = field(default_factory=dict)
+    """Of the inference of one image by convention (pJ)."""
     memopt_level: int | None = None
     """Of SpikingJelly's memory optimisation."""
     bytes_per_image: float | None = None
@@ -125,21 +123,15 @@ class Row:
         return PUBLISHED.get(self.method.name) if same else None
 
 
-RATIOS: dict[str, str | None] = {
-    "bytes_per_image": "bytes_per_image",
-    "seconds": "seconds",
-    "published": "energy",
-    "strict": None,
-}
-"""What is compared with a reference, by attribute of `Row`, and that of `Published`."""
-
-
 def ratios(row: Row, reference: Row) -> dict[str, tuple[float | None, float | None]]:
-    """By attribute, how many times the reference's the method's is, and how many it is in the papers."""
+    """For each quantity: ours divided by the reference's, and the same ratio from the papers."""
+    compared = {name: (getattr(row, name), getattr(reference, name)) for name in ("bytes_per_image", "seconds")}
+    compared |= {name: (row.energy.get(name), reference.energy.get(name)) for name in CONVENTIONS}
     found = {}
-    for name, reported in RATIOS.items():
-        ours, theirs, paper = getattr(row, name), getattr(reference, name), None
-        if reported and row.paper and reference.paper:
+    for name, (ours, theirs) in compared.items():
+        paper = None
+        if row.paper and reference.paper and name not in CONVENTIONS.keys() - {PAPER}:
+            reported = "energy" if name == PAPER else name
             paper = published_ratio(reported, row.method.name, reference.method.name)
         found[name] = ours / theirs if ours is not None and theirs else None, paper
     return found
@@ -191,8 +183,7 @@ def _count(row: Row, model: SpikingNetwork, size: InputSize) -> None:
     costs, row.assumed = layer_costs(operations), not operations.images
     row.macs = sum(cost.layer.macs for cost in costs)
     row.firing_rate = mean_firing_rate(costs)
-    row.published = total(cost.published for cost in costs).energy
-    row.strict = total(cost.strict for cost in costs).energy
+    row.energy = {name: cost.energy for name, cost in totals(costs).items()}
 
 
 def _prepare(row: Row, model: SpikingNetwork, task: Task) -> Subject:

@@ -6,6 +6,7 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from trevsnn._util.units import unit_of
+from trevsnn.costs.energy import CONVENTIONS
 from trevsnn.plots.comparison import Panel, comparison_figure
 from trevsnn.studies.comparison import Row
 
@@ -17,7 +18,8 @@ def comparison_picture(rows: Sequence[Row], title: str) -> Figure:
         rows: as measured; what is missing has no bar.
         title: above the picture.
     """
-    unit, scale = unit_of(max((row.strict or 0 for row in rows), default=0))
+    unit, scale = unit_of(max((energy for row in rows for energy in row.energy.values()), default=0))
+    lighter = ", ".join(list(CONVENTIONS)[1:])
     panels = [
         Panel(
             "training memory, MB per image",
@@ -30,8 +32,8 @@ def comparison_picture(rows: Sequence[Row], title: str) -> Figure:
             ranges=[(row.rates[0], row.rates[-1]) if row.rates else () for row in rows],
         ),
         Panel(
-            f"energy, {unit} per image (lighter: strict)",
-            [[_divided(row.published, scale) for row in rows], [_divided(row.strict, scale) for row in rows]],
+            f"energy, {unit} per image (lighter: {lighter})",
+            [[_divided(row.energy.get(name), scale) for row in rows] for name in CONVENTIONS],
             [_divided(row.paper and row.paper.energy, scale) for row in rows],
         ),
     ]

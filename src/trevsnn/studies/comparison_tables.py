@@ -7,6 +7,7 @@ from typing import Any
 
 from trevsnn._util.markdown import markdown_table
 from trevsnn._util.units import unit_of
+from trevsnn.costs.energy import CONVENTIONS, PAPER
 from trevsnn.studies.comparison import Row, ratios
 
 _PAPERS = (
@@ -52,7 +53,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _measured(rows: Sequence[Row]) -> Table:
-    unit, scale = unit_of(max(row.strict or 0 for row in rows))
+    unit, scale = unit_of(max((energy for row in rows for energy in row.energy.values()), default=0))
     columns = {
         "method": "method",
         "accuracy": "test accuracy",
@@ -62,8 +63,7 @@ def _measured(rows: Sequence[Row]) -> Table:
         "memory": "training memory, MB per image",
         "speed": "images/s (lowest to highest)",
         "rate": "firing rate",
-        "published": f"published {unit}",
-        "strict": f"strict {unit}",
+        **{name: f"{name} {unit}" for name in CONVENTIONS},
     }
     shown = [
         {
@@ -75,8 +75,7 @@ def _measured(rows: Sequence[Row]) -> Table:
             "memory": _number(row.bytes_per_image, ",.1f", 1e6),
             "speed": f"{median(row.rates):.3g} ({row.rates[0]:.3g} to {row.rates[-1]:.3g})" if row.rates else "",
             "rate": "" if row.firing_rate is None else f"{row.firing_rate:.2%}{' assumed' if row.assumed else ''}",
-            "published": _number(row.published, ",.3f", scale),
-            "strict": _number(row.strict, ",.3f", scale),
+            **{name: _number(row.energy.get(name), ",.3f", scale) for name in CONVENTIONS},
         }
         for row in rows
     ]
@@ -90,21 +89,21 @@ def _reported(rows: Sequence[Row]) -> Table:
         "method": "method",
         "parameters": "parameters (M)",
         "memory": "training memory, MB per image",
-        "energy": "published mJ",
+        "energy": f"{PAPER} mJ",
         "accuracy": "ImageNet top-1",
     }
     shown = []
     for row in rows:
         paper = row.paper
         assert paper is not None, "such rows are given"
+        measured = None if row.assumed else row.energy.get(PAPER)  # a rate can be chosen to give any
         shown.append(
             {
                 "method": row.label,
                 "parameters": _number(paper.parameters, ".1f", 1e6) + _times(row.parameters, paper.parameters),
                 "memory": _number(paper.bytes_per_image, ".1f", 1e6)
                 + _times(row.bytes_per_image, paper.bytes_per_image),
-                "energy": _number(paper.energy, ".2f", 1e9)
-                + _times(None if row.assumed else row.published, paper.energy),  # a rate can be chosen to give any
+                "energy": _number(paper.energy, ".2f", 1e9) + _times(measured, paper.energy),
                 "accuracy": _number(paper.accuracy, ".1%"),
             }
         )
@@ -116,8 +115,7 @@ def _against(rows: Sequence[Row], reference: Row) -> Table:
         "method": "method",
         "bytes_per_image": "training memory",
         "seconds": "time of a step",
-        "published": "energy, published",
-        "strict": "energy, strict",
+        **{name: f"energy, {name}" for name in CONVENTIONS},
     }
     shown: list[dict[str, Any]] = []
     for row in rows:
