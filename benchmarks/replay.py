@@ -21,7 +21,7 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from trevsnn import ReversibleGrid, create_model
-from trevsnn._util.markdown import markdown_table
+from trevsnn._util.table import Table
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.reversible import guard, tap
 from trevsnn.reversible.state import ModuleState
@@ -146,7 +146,8 @@ def main(repeats: int = 15) -> None:
                 values.append(stopwatch.seconds[part] / rest)
         rows.append([name, str(shape[0]), f"{median(times):.3f}", *(spread(values) for values in parts.values())])
     headings = ["network", "batch", "step (s)", "comparison", "search for state"]
-    print(named_values(describe(torch.device("cpu"))), *markdown_table(headings, rows), sep="\n")
+    print(named_values(describe(torch.device("cpu"))))
+    print(Table.of_lists("", headings, rows).markdown())
 
 
 def spread(ratios: list[float]) -> str:

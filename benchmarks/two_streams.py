@@ -23,7 +23,8 @@ from torch.nn.functional import cross_entropy
 
 from trevsnn import create_model
 from trevsnn._util.files import write_text
-from trevsnn.costs.machine import describe
+from trevsnn._util.table import Table
+from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.peak_memory import peak_bytes
 from trevsnn.plots.style import new_figure, save_png, tidy
 
@@ -72,16 +73,13 @@ def label(memory: str, invert: bool) -> str:
 
 def table(results: Mapping[str, Any]) -> str:
     """Memory over blocks and over timesteps as Markdown."""
-    lines = ["Peak memory of one training step, MB (10^6 bytes) per image:"]
+    parts = ["Peak memory of one training step, MB (10^6 bytes) per image:"]
     for axis, (rows, title) in _axes(results).items():
         numbers = sorted({row[axis] for row in rows})
-        lines += ["", f"{title}:", "", f"| | {' | '.join(map(str, numbers))} |", f"|---|{'---:|' * len(numbers)}"]
-        for setting in SETTINGS:
-            lines.append(
-                f"| {label(*setting)} | {' | '.join(f'{y / 1e6:.2f}' for _, y in _line(rows, axis, setting))} |"
-            )
-    about = ", ".join(f"{name} {value}" for name, value in {**results["machine"], **results["settings"]}.items())
-    return "\n".join([*lines, "", f"Measured with {about}.", ""])
+        lines = [[label(*setting), *(f"{y / 1e6:.2f}" for _, y in _line(rows, axis, setting))] for setting in SETTINGS]
+        parts.append(Table.of_lists(title, ["", *map(str, numbers)], lines).markdown())
+    about = named_values({**results["machine"], **results["settings"]})
+    return "\n\n".join([*parts, f"Measured with {about}."]) + "\n"
 
 
 def plot(results: Mapping[str, Any], path: Path) -> None:

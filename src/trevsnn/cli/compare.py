@@ -12,7 +12,7 @@ from trevsnn._util.files import write_text
 from trevsnn._util.suggest import shortened, suggest
 from trevsnn.cli.energy import IMAGES
 from trevsnn.cli.open_run import load_data, load_trained
-from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, show_table, with_data, write_json
+from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, with_data, write_json
 from trevsnn.costs.energy import CONVENTIONS
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.operations import Operations, check_firing_rate, measure_operations
@@ -189,8 +189,7 @@ def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None
         lines.append("energy of untrained networks: every neuron is assumed to fire at the same rate")
     lines.append(f"measured with {about}")
     for table in tables:
-        plain_console().print(f"{table.title}:")
-        show_table(table.rows, table.columns)
+        table.show(plain_console())
     for line in lines:
         plain_console().print(line, soft_wrap=True)
     if output is not None:

@@ -1,7 +1,7 @@
 """A report as HTML: one page that needs nothing but itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from jinja2 import Environment, StrictUndefined
 
 from trevsnn import __version__
+from trevsnn._util.table import Table
 from trevsnn._util.units import megabytes, unit_of
 from trevsnn.costs.energy import (
     ACCUMULATE_ENERGY,
@@ -30,22 +31,8 @@ from trevsnn.training.progress import format_time
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MOST_CONFUSIONS = 10
-_MOST_ON_A_PHONE = 4
-"""Columns."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Of text; the first column names the rows."""
-
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    @property
-    def broad(self) -> bool:
-        """Whether it is broader than a phone."""
-        return len(self.headings) > _MOST_ON_A_PHONE
+_UNNAMED = ("", "")
+"""Headings of a table of names and what they stand for."""
 
 
 def render(run: TrainedRun, findings: Findings) -> str:
@@ -95,9 +82,9 @@ def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
     model, evaluation, costs = run.model, findings.evaluation, findings.costs
     energies = {name: cost.energy for name, cost in totals(costs).items()}
     unit, scale = unit_of(energies[PAPER])
-    return Table(
+    return Table.of_lists(
         "The run in short",
-        (),
+        _UNNAMED,
         [
             ("test accuracy", f"{evaluation.accuracy:.2%} of {evaluation.images:,} {things}"),
             ("data", f"{run.dataset.name}, {len(run.dataset.class_names):,} classes"),
@@ -124,7 +111,7 @@ def _of(count: int, everything: int) -> str:
 
 def _epochs(run: TrainedRun, things: str) -> Table:
     last, best = run.history[-1], max(run.history, key=lambda row: row["test_accuracy"])
-    return Table(
+    return Table.of_lists(
         "Epochs",
         ("", "epoch", "test accuracy", "test loss", "loss", f"{things}/s"),
         [
@@ -151,7 +138,7 @@ def _confusions(run: TrainedRun, findings: Findings, things: str) -> Table:
         label, found = divmod(place, len(names))
         if count:
             rows.append((names[label], names[found], f"{count:,} of {int(counts[label].sum()):,}"))
-    return Table("Most frequent mistakes", ("class", "taken for", things), rows)
+    return Table.of_lists("Most frequent mistakes", ("class", "taken for", things), rows)
 
 
 def _parts(costs: Sequence[LayerCost]) -> dict[str, list[LayerCost]]:
@@ -167,7 +154,7 @@ def _parts(costs: Sequence[LayerCost]) -> dict[str, list[LayerCost]]:
 def _energy(parts: Mapping[str, Sequence[LayerCost]]) -> Table:
     everything = [cost for part in parts.values() for cost in part]
     unit, scale = unit_of(totals(everything)[PAPER].energy)
-    return Table(
+    return Table.of_lists(
         "Energy of the parts of the network",
         ("", "MACs (M)", "firing rate", *(f"{name} ({unit})" for name in CONVENTIONS)),
         [
@@ -183,7 +170,7 @@ def _energy(parts: Mapping[str, Sequence[LayerCost]]) -> Table:
 
 
 def _layers(costs: Sequence[LayerCost]) -> Table:
-    return Table(
+    return Table.of_lists(
         "Layers, in the order in which they are computed",
         (
             *("layer", "step", "level", "block", "MACs (M)", "firing rate", "silent"),
@@ -209,7 +196,7 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
 def _rates(counted: Potentials) -> Table:
     steps = range(counted.counts.shape[0])
     shares = torch.cat([counted.firing_rate, counted.window_share.mean(0, keepdim=True)])
-    return Table(
+    return Table.of_lists(
         "Key neurons that fire, by step, and that lie in the surrogate window",
         ("", *(f"step {t}" for t in steps), "in the window"),
         [(f"level {level}", *(f"{share:.1%}" for share in row)) for level, row in enumerate(shares.T.tolist())],
@@ -221,7 +208,7 @@ def _memory(run: TrainedRun, findings: Findings) -> Table:
     batch, size = findings.memory_batch, " x ".join(map(str, run.preprocessing.input_size[1:]))
     run_batches = findings.memory_measured
     how = "" if len(run_batches) == 1 else f", about, by a line through steps of {' and '.join(map(str, run_batches))}"
-    return Table(
+    return Table.of_lists(
         f"MB of a training step of {batch} inputs of {size}, {run.config.precision}, on the {device.upper()}{how}",
         ("", *steps),
         [
@@ -241,7 +228,9 @@ def _configuration(run: TrainedRun) -> list[Table]:
         "Preparation of the input": asdict(run.preprocessing),
     }
     return [
-        Table(caption, (), [(name, _written(value)) for name, value in values.items() if value is not None])
+        Table.of_lists(
+            caption, _UNNAMED, [(name, _written(value)) for name, value in values.items() if value is not None]
+        )
         for caption, values in kinds.items()
     ]
 

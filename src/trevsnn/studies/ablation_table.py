@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from trevsnn._util.markdown import markdown_table
+from trevsnn._util.table import Table
 from trevsnn.data import FramePreprocessing
 from trevsnn.studies.ablation import AblationRuns
 from trevsnn.training.config import dump_config
@@ -105,7 +105,7 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
         f"lowest and highest of {_seeds(runs.seeds)}, and the difference to the base, seed by seed.",
         f"The base is {base.config.model or dataset.model}.",
         "",
-        *markdown_table(COLUMNS.values(), (in_words(row).values() for row in rows)),
+        Table("", COLUMNS, [in_words(row) for row in rows]).markdown(),
         "",
         *(f"- {name}, seed {seed}: {line}" for (name, seed), line in runs.failures.items()),
         *(f"- {field} is left out: {why}" for field, why in runs.ablation.left_out.items()),

@@ -1,11 +1,10 @@
 """Methods side by side, as tables of text."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from trevsnn._util.markdown import markdown_table
+from trevsnn._util.table import Table
 from trevsnn._util.units import unit_of
 from trevsnn.costs.energy import CONVENTIONS, PAPER
 from trevsnn.studies.comparison import Row, ratios
@@ -15,20 +14,6 @@ _PAPERS = (
     "the batch, weights, gradients and optimizer included, the measured one the highest sum of live allocations in one "
     "step, over what was there before it"
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text; `columns` gives the heading of each value by name, in order."""
-
-    title: str
-    columns: Mapping[str, str]
-    rows: Sequence[Mapping[str, str]]
-
-    def markdown(self) -> str:
-        """Title and table."""
-        rows = ((row[name] for name in self.columns) for row in self.rows)
-        return "\n".join([f"{self.title}:", "", *markdown_table(self.columns.values(), rows)])
 
 
 def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
