@@ -138,12 +138,12 @@ def test_networks_of_spikingjelly_have_a_colour_of_their_own(of_spikingjelly, co
 def test_methods_are_measured_in_turns(monkeypatch):
     order = []
 
-    def seconds(subject, task):
-        assert task.images.shape == (2, 1, 32, 32)
-        order.append(type(subject.network).__name__ + subject.network.config.memory)
+    def seconds(network, step):
+        assert step.images.shape == (2, 1, 32, 32)
+        order.append(type(network).__name__ + network.config.memory)
         return len(order)
 
-    monkeypatch.setattr(comparison, "measure_memory", lambda subject, task: 1000)
+    monkeypatch.setattr(comparison, "measure_memory", lambda network, step: 1000)
     monkeypatch.setattr(comparison, "measure_seconds", seconds)
     settings = [("trevsnn_digits", "packed"), ("trevsnn_digits", "reversible"), ("nothing", "")]
     rows = [Row(named_method(name, memory=memory, timesteps=2, firing_rate=0.1), 2) for name, memory in settings]

@@ -1,41 +1,32 @@
 """`trevsnn compare`."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import torch
+from cyclopts import Parameter
 from rich.progress import track
 
 from trevsnn._util.files import write_text
 from trevsnn._util.suggest import shortened, suggest
-from trevsnn.cli.energy import IMAGES
-from trevsnn.cli.open_run import load_data, load_trained
+from trevsnn.cli.methods import cases_of, method_of
 from trevsnn.cli.output import JsonFile, check_file, check_json, plain_console, with_data, write_json
-from trevsnn.costs.energy import CONVENTIONS
 from trevsnn.costs.machine import describe, named_values
-from trevsnn.costs.operations import Operations, check_firing_rate, measure_operations
-from trevsnn.data import LabelledData, default_workers, evaluation_batches
-from trevsnn.data.splitting import spread
-from trevsnn.models import SpikingNetwork, list_models
-from trevsnn.models.baselines import BASELINES
+from trevsnn.costs.operations import check_firing_rate
+from trevsnn.data import LabelledData
+from trevsnn.models.baselines.memopt import SEARCH_LIMIT
 from trevsnn.models.config import check_count
-from trevsnn.reversible import check_memory
 from trevsnn.studies.comparison import (
     FIRING_RATE,
-    MEMOPT,
     REVERSIBLE,
-    InputSize,
-    Method,
     Row,
     measure,
-    named_method,
-    ratios,
 )
-from trevsnn.studies.comparison_tables import comparison_tables, notes
+from trevsnn.studies.comparison_file import row_as_json, take_over
+from trevsnn.studies.comparison_tables import comparison_tables, notes, sweep_tables
 from trevsnn.studies.papers import REFERENCE
-from trevsnn.training import RunFolder, choose_device
+from trevsnn.training import choose_device
 from trevsnn.training.config import Device, Whole
 from trevsnn.training.precision import Precision
 
@@ -55,137 +46,138 @@ def compare(
     *methods: str,
     reference: str | None = None,
     device: Device = "auto",
-    batch: Whole | None = None,
+    batch: str | None = None,
     precision: Precision = "fp32",
-    timesteps: Whole = 4,
+    timesteps: str = "4",
     resolution: Whole | None = None,
     repeats: Whole = 5,
     firing_rate: float = FIRING_RATE,
+    search_limit: float = SEARCH_LIMIT,
     plot: Path | None = None,
     output: Path | None = None,
     json: JsonFile = None,
+    resume: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Measure methods side by side: parameters, operations, training memory, speed and energy, next to the papers'.
 
     A step is the same for all: forward pass, cross-entropy, backward pass, on random images; gradients are there
-    beforehand, and there is no optimizer. Methods take turns. Energy is that of `trevsnn energy`.
+    beforehand, and there is no optimizer. Methods take turns. Energy is that of `trevsnn energy`. With several batch
+    sizes or T, memory and speed are shown over T.
 
     Args:
-        methods: Names of networks (see `trevsnn models`) or run folders. A memory setting may follow a network of this
-            library (trevsnn_small:packed), and -memopt one of SpikingJelly's, for its memory optimised by SpikingJelly.
+        methods: Names of networks (see `trevsnn models`) or run folders. After a network of this library may follow a
+            memory setting (trevsnn_small:packed), :checkpointed for PyTorch's own checkpointing of its cells, or :plain
+            for the network written without this library; after one of SpikingJelly's -memopt, for its memory optimised
+            by SpikingJelly, or -memopt1 to -memopt4 for one level of that.
         reference: Method that the others are compared with; by default trevsnn_small, or without it the first.
         device: Where to train; auto takes CUDA where there is a GPU.
-        batch: Images in a step; by default 4 on a CPU and 64 on a GPU.
+        batch: Images in a step, or several numbers (64,256); by default 4 on a CPU and 64 on a GPU.
         precision: bf16 and fp16 are autocast.
-        timesteps: T of the networks by name.
+        timesteps: T of the networks by name, or several (1,2,4).
         resolution: Height and width of their images (pixels); each network's own by default.
         repeats: Timed visits to each method.
         firing_rate: Of every neuron of the networks by name, which are untrained, 0 to 1; by default what makes the
             paper's 2.8 mJ of trevsnn_small.
+        search_limit: Longest time that SpikingJelly may search for the plan of a network's memory (s).
         plot: Also draw memory, speed and energy to this PNG file.
         output: Also write the tables to this Markdown file.
-        json: Also write the table to this file, in bytes, seconds and pJ.
+        json: Also write the table to this file, in bytes, seconds and pJ, figure by figure.
+        resume: Go on from what the --json file holds of the networks by name.
     """
     check_json(json)
     check_file(plot, "plot file")
     check_file(output, "output file")
     place = choose_device(device)
-    batch = BATCHES[place.type] if batch is None else batch
-    for name, value in (("batch", batch), ("timesteps", timesteps), ("repeats", repeats)):
-        check_count(name, value, 1)
+    batches = _several("batch", str(BATCHES[place.type]) if batch is None else batch)
+    steps = _several("timesteps", timesteps)
+    check_count("repeats", repeats, 1)
     if resolution is not None:
         check_count("resolution", resolution, 1)
     check_firing_rate(firing_rate)
     data: dict[str, LabelledData] = {}
-    rows = [Row(_method(name, timesteps, resolution, firing_rate, data), batch) for name in methods or METHODS]
+    make = partial(method_of, resolution=resolution, firing_rate=firing_rate, search_limit=search_limit, data=data)
+    cases = cases_of(methods or METHODS, batches, steps, make)
+    rows = [row for case in cases for row in case]
+    sweep = len(cases) > 1
     base = _reference(rows, reference)
-    settings = {"device": place.type, "precision": precision, "repeats": repeats, "assumed_firing_rate": firing_rate}
-    try:
-        measure(rows, place, precision, repeats, _with_bar)
-    finally:  # what there is after Ctrl-C, too
-        if any(row.parameters is not None for row in rows):
-            listed = [with_data([_as_json(row, base) | settings], data.get(row.method.name)) for row in rows]
-            write_json([row for (row,) in listed], json)
-            machine = describe(place)
-            about = f"batch {batch}, {precision}, repeats {repeats}; {named_values(machine)}"
-            _report(rows, base, about, output)
-            if plot is not None:
-                from trevsnn.plots.style import save_png  # matplotlib is slow to import
-                from trevsnn.studies.comparison_picture import comparison_picture
+    machine = describe(place)
+    settings = {
+        "device": place.type,
+        "precision": precision,
+        "repeats": repeats,
+        "assumed_firing_rate": firing_rate,
+        "resolution": resolution,
+        "machine": machine,
+    }
+    others: list[Mapping[str, Any]] = []
+    if resume:
+        if json is None:
+            raise ValueError("resume=True goes on from a JSON file; give --json FILE")
+        others = take_over(rows, json, settings) if json.exists() else []
 
-                save_png(comparison_picture(rows, f"batch {batch}, {precision}, {machine['device']}"), plot)
+    def save() -> None:
+        if any(row.parameters is not None for row in rows):
+            listed = [with_data([row_as_json(row, base(row)) | settings], data.get(row.method.name)) for row in rows]
+            write_json([*(row for (row,) in listed), *others], json)
+
+    about = f"batch {', '.join(map(str, batches))}, {precision}"
+    try:
+        for case in cases:
+            where = f"batch {case[0].batch}, T = {case[0].timesteps}: " if sweep else ""
+            measure(case, place, precision, repeats, partial(_with_bar, where=where), save)
+    finally:  # what there is after Ctrl-C, too
+        save()
+        if any(row.parameters is not None for row in rows):
+            _report(rows, base, sweep, f"{about}, repeats {repeats}; {named_values(machine)}", output)
+            if plot is not None:
+                _plot(rows, sweep, f"{about}, {machine['device']}", plot)
     if all(row.error is not None for row in rows):
         raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
 
 
-def _method(
-    name: str, timesteps: int, resolution: int | None, firing_rate: float, data: dict[str, LabelledData]
-) -> Method:
-    """A run, whose data set comes into `data`, or an untrained network.
+def _several(name: str, text: str) -> list[int]:
+    """The numbers of a list with commas.
 
     Raises:
-        ValueError: when it is neither, or its options do not fit; a network that a package is missing for comes to
-            nothing later.
+        ValueError: when they are not.
     """
-    network, _, memory = name.removesuffix(MEMOPT).partition(":")
-    memopt = name.endswith(MEMOPT)
-    if network not in (*list_models(), *BASELINES):
-        if not Path(name).exists():
-            raise ValueError(f"{name!r} is neither a run nor a network; {suggest(network, list_models())}")
-        return _run(name, data)
-    if memopt and network not in BASELINES:
-        raise ValueError(f"{name!r}: {MEMOPT} is for SpikingJelly's networks, {', '.join(BASELINES)}")
-    if memory:
-        if network in BASELINES:
-            raise ValueError(f"{name!r}: a memory setting is not for SpikingJelly's networks; leave :{memory} out")
-        check_memory(memory)
-    method = named_method(
-        network, memory=memory, memopt=memopt, timesteps=timesteps, resolution=resolution, firing_rate=firing_rate
-    )
-    if network in list_models():
-        with torch.device("meta"):
-            model, size = method.build()
-            model.check_input(torch.empty(model.config.input_shape(1, *size[1:])))
-    return method
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}={text!r} must be integers with commas between them, 4 or 1,2,4") from None
+    for number in numbers:
+        check_count(name, number, 1)
+    return list(dict.fromkeys(numbers))
 
 
-def _run(folder: str, data: dict[str, LabelledData]) -> Method:
-    """What a run left, its energy and rates measured on test images."""
-    trained = load_trained(Path(folder), torch.device("cpu"))
-    dataset = data[folder] = load_data(trained, None, None)
-    history = RunFolder(folder).read_metrics() if Path(folder).is_dir() else []
-
-    def count(model: SpikingNetwork, size: InputSize) -> Operations:
-        samples, workers = spread(dataset.test, IMAGES), default_workers(dataset.in_memory)
-        return measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers))
-
-    return Method(
-        name=folder,
-        build=lambda: (trained.model, trained.preprocessing.input_size),
-        count=count,
-        accuracy=history[-1]["test_accuracy"] if history else None,
-    )
-
-
-def _reference(rows: Sequence[Row], name: str | None) -> Row:
+def _reference(rows: Sequence[Row], name: str | None) -> Callable[[Row], Row]:
+    """What a row is compared with: the method of this name, with the same batch, and where it can be the same T."""
     names = [row.method.name for row in rows]
     if name is None:
         name = REFERENCE if REFERENCE in names else names[0]
     name = name.removesuffix(REVERSIBLE)
     if name not in names:
         raise ValueError(f"reference={name!r} is none of the methods; {suggest(name, names)}")
-    return rows[names.index(name)]
+    references = [row for row in rows if row.method.name == name]
+
+    def reference_of(row: Row) -> Row:
+        alike = [one for one in references if one.batch == row.batch]
+        return next((one for one in alike if one.timesteps == row.timesteps), alike[0])
+
+    return reference_of
 
 
-def _with_bar(rows: Iterable[Row], what: str) -> Iterable[Row]:
+def _with_bar(rows: Iterable[Row], what: str, where: str = "") -> Iterable[Row]:
     """The rows, with a bar on a terminal."""
     console = plain_console()
-    return track(rows, what, console=console, transient=True, disable=not console.is_terminal)
+    return track(rows, where + what, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None) -> None:
-    tables, lines = comparison_tables(rows, reference), notes(rows)
-    if any(row.assumed for row in rows):
+def _report(rows: Sequence[Row], reference: Callable[[Row], Row], sweep: bool, about: str, output: Path | None) -> None:
+    base = reference(rows[0])
+    tables = sweep_tables(rows, base.label) if sweep else comparison_tables(rows, base)
+    lines = notes(rows)
+    if any(row.assumed for row in rows) and not sweep:
         lines.append("energy of untrained networks: every neuron is assumed to fire at the same rate")
     lines.append(f"measured with {about}")
     for table in tables:
@@ -197,16 +189,8 @@ def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None
         write_text(output, "\n\n".join([*(table.markdown() for table in tables), listed]) + "\n")
 
 
-def _as_json(row: Row, reference: Row) -> dict[str, Any]:
-    values = {name: value for name, value in vars(row).items() if name not in ("method", "energy")}
-    compared = {name: {"measured": ours, "paper": theirs} for name, (ours, theirs) in ratios(row, reference).items()}
-    return {
-        "method": row.method.name,
-        "accuracy": row.method.accuracy,
-        **values,
-        **{name: row.energy.get(name) for name in CONVENTIONS},
-        "seconds": row.seconds,
-        "paper": asdict(row.paper) if row.paper else None,
-        "reference": reference.method.name,
-        "ratios": compared,
-    }
+def _plot(rows: Sequence[Row], sweep: bool, title: str, path: Path) -> None:
+    from trevsnn.plots.style import save_png  # matplotlib is slow to import
+    from trevsnn.studies.comparison_picture import comparison_picture, sweep_picture
+
+    save_png((sweep_picture if sweep else comparison_picture)(rows, title), path)

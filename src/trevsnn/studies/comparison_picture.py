@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from trevsnn._util.units import unit_of
 from trevsnn.costs.energy import CONVENTIONS
 from trevsnn.plots.comparison import Panel, comparison_figure
-from trevsnn.studies.comparison import Row
+from trevsnn.plots.sweep import Curve, sweep_figure
+from trevsnn.studies.comparison import MEMOPT, Row
 
 
 def comparison_picture(rows: Sequence[Row], title: str) -> Figure:
@@ -38,6 +39,29 @@ def comparison_picture(rows: Sequence[Row], title: str) -> Figure:
         ),
     ]
     return comparison_figure([row.label for row in rows], [row.of_spikingjelly for row in rows], panels, title)
+
+
+def sweep_picture(rows: Sequence[Row], title: str) -> Figure:
+    """Memory and speed over the number of timesteps, a row of panels for each batch size.
+
+    Args:
+        rows: as measured; what is missing is not drawn.
+        title: above the picture.
+    """
+    curves: dict[int, dict[str, Curve]] = {}
+    for row in sorted(rows, key=lambda row: row.timesteps or 0):
+        network, _, form = row.method.name.partition(":")
+        family = form if form == "plain" else network.partition(MEMOPT)[0]
+        curve = curves.setdefault(row.batch, {}).setdefault(
+            row.label, Curve(family, thick=not row.of_spikingjelly and family == network)
+        )
+        if row.timesteps is not None and row.bytes_per_image is not None:
+            curve.memory[row.timesteps] = row.bytes_per_image / 1e6
+        if row.timesteps is not None and row.rates:
+            curve.speed[row.timesteps] = median(row.rates)
+    order = list(dict.fromkeys(row.label for row in rows))
+    ordered = {batch: {label: found[label] for label in order if label in found} for batch, found in curves.items()}
+    return sweep_figure(ordered, title)
 
 
 def _divided(value: float | None, by: float) -> float | None:

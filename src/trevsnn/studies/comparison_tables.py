@@ -26,6 +26,26 @@ def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
     return tables
 
 
+def sweep_tables(rows: Sequence[Row], reference: str) -> list[Table]:
+    """For each batch size, memory and speed over the number of timesteps, and as multiples of the reference's."""
+    steps = sorted({row.timesteps for row in rows if row.timesteps is not None})
+    tables = []
+    for batch in dict.fromkeys(row.batch for row in rows):
+        found = {(row.label, row.timesteps): row for row in rows if row.batch == batch}
+        for title, cell in (
+            (f"Training memory, MB per image, batch {batch}, and as a multiple of {reference}'s", _memory_cell),
+            (f"Images/s (lowest to highest), batch {batch}, and as a multiple of {reference}'s", _speed_cell),
+        ):
+            lines = []
+            for label in dict.fromkeys(label for label, _ in found):
+                pairs = [(found.get((label, t)), found.get((reference, t))) for t in steps]
+                cells = ["" if row is None else cell(row, base) for row, base in pairs]
+                if any(cells):
+                    lines.append([label, *cells])
+            tables.append(Table.of_lists(title, ["method", *(f"T = {t}" for t in steps)], lines))
+    return tables
+
+
 def notes(rows: Sequence[Row]) -> list[str]:
     """What has to be known: what papers' figures are of, how memory was optimised, and why figures are missing."""
     papers = [_PAPERS] if any(row.paper for row in rows) else []
@@ -34,7 +54,33 @@ def notes(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.memopt_level is not None
     ]
-    return papers + levels + [f"{row.label}: {row.error}" for row in rows if row.error is not None]
+    failed: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.error is not None:
+            failed.setdefault((row.label, row.error), []).append(row)
+    several = len({(row.label, row.batch, row.timesteps) for row in rows}) > len({row.label for row in rows})
+    lines = []
+    for (label, error), alike in failed.items():
+        where = ", ".join(f"batch {row.batch} and T = {row.timesteps}" for row in alike) if several else ""
+        lines.append(f"{label}{' at ' if where else ''}{where}: {error}")
+    return [*papers, *dict.fromkeys(levels), *lines]
+
+
+def _memory_cell(row: Row, base: Row | None) -> str:
+    if row.bytes_per_image is None:
+        return ""
+    return f"{row.bytes_per_image / 1e6:,.1f}" + _times(row.bytes_per_image, base and base.bytes_per_image)
+
+
+def _speed_cell(row: Row, base: Row | None) -> str:
+    if not row.rates:
+        return ""
+    multiple = f", {median(row.rates) / median(base.rates):.2f}" if base and base.rates else ""
+    return _speed(row) + multiple
+
+
+def _speed(row: Row) -> str:
+    return f"{median(row.rates):.3g} ({row.rates[0]:.3g} to {row.rates[-1]:.3g})" if row.rates else ""
 
 
 def _measured(rows: Sequence[Row]) -> Table:
@@ -58,7 +104,7 @@ def _measured(rows: Sequence[Row]) -> Table:
             "timesteps": _number(row.timesteps, "d"),
             "macs": _number(row.macs, ",.0f", 1e6),
             "memory": _number(row.bytes_per_image, ",.1f", 1e6),
-            "speed": f"{median(row.rates):.3g} ({row.rates[0]:.3g} to {row.rates[-1]:.3g})" if row.rates else "",
+            "speed": _speed(row),
             "rate": "" if row.firing_rate is None else f"{row.firing_rate:.2%}{' assumed' if row.assumed else ''}",
             **{name: _number(row.energy.get(name), ",.3f", scale) for name in CONVENTIONS},
         }
