@@ -145,7 +145,7 @@ def test_an_interrupted_comparison_goes_on(trevsnn, tmp_path, monkeypatch):
     before = json.loads(file.read_text())
     assert [row["times"] for row in before] == [[1.0], [2.0], [3.0], []]
     monkeypatch.setattr(comparison, "measure_memory", lambda *_: pytest.fail("it was measured before"))
-    code, text, error = trevsnn(*command)
+    code, _, error = trevsnn(*command)
     assert code == 0, error
     after = json.loads(file.read_text())
     assert [row["times"] for row in after] == [[1.0], [2.0], [3.0], [5.0]]

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogFormatter
 
 from trevsnn.plots.style import new_figure, tidy
 
-_SHADES = ("Blues_r", "Oranges_r", "Greens_r", "Greys_r", "Purples_r", "Reds_r")
+_SHADES = ("Blues_r", "Greys_r", "Oranges_r", "Greens_r", "Purples_r", "Reds_r")
 _MARKERS = "os^Dvp"
 
 

@@ -48,21 +48,21 @@ def sweep_tables(rows: Sequence[Row], reference: str) -> list[Table]:
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """What has to be known: what papers' figures are of, how memory was optimised, and why figures are missing."""
-    papers = [_PAPERS] if any(row.paper for row in rows) else []
+    several = len({(row.label, row.batch, row.timesteps) for row in rows}) > len({row.label for row in rows})
+    papers = [_PAPERS] if any(row.paper for row in rows) and not several else []
     levels = [
         f"{row.label}: SpikingJelly's memory optimisation at level {row.memopt_level}"
         for row in rows
         if row.memopt_level is not None
     ]
-    failed: dict[tuple[str, str], list[Row]] = {}
+    failed: dict[tuple[str, int, str], list[str]] = {}
     for row in rows:
         if row.error is not None:
-            failed.setdefault((row.label, row.error), []).append(row)
-    several = len({(row.label, row.batch, row.timesteps) for row in rows}) > len({row.label for row in rows})
+            failed.setdefault((row.label, row.batch, row.error), []).append(str(row.timesteps))
     lines = []
-    for (label, error), alike in failed.items():
-        where = ", ".join(f"batch {row.batch} and T = {row.timesteps}" for row in alike) if several else ""
-        lines.append(f"{label}{' at ' if where else ''}{where}: {error}")
+    for (label, batch, error), steps in failed.items():
+        where = f" with batch {batch} at T = {', '.join(steps)}" if several else ""
+        lines.append(f"{label}{where}: {error}")
     return [*papers, *dict.fromkeys(levels), *lines]
 
 
