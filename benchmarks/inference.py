@@ -96,7 +96,8 @@ def seconds(run: Run, images: Tensor, shortest: float) -> float:
     """Mean time of an inference (s), after one to warm up, over as many as take `shortest` seconds."""
     with torch.inference_mode():
         run(images)
-        start, calls = perf_counter(), 0
+        start = perf_counter()
+        calls = 0
         while not calls or perf_counter() - start < shortest:
             run(images)
             calls += 1
@@ -106,7 +107,8 @@ def seconds(run: Run, images: Tensor, shortest: float) -> float:
 def peak_memory(name: str, timesteps: int, batch: int, resolution: int, threads: int) -> int:
     """Bytes that the loaded network and its first inference take in this process; Linux only."""
     torch.set_num_threads(threads)
-    images, before = random_images(batch, resolution), _status("VmRSS")
+    images = random_images(batch, resolution)
+    before = _status("VmRSS")
     run = build(name, timesteps, resolution)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what building needed and freed does not count
@@ -128,7 +130,8 @@ def measure_speed(
     runs = {name: build(name, 4, resolution) for name in names}
     rows = []
     for batch in batches:
-        images, times = random_images(batch, resolution), {name: [] for name in names}
+        images = random_images(batch, resolution)
+        times = {name: [] for name in names}
         for _ in track(range(repeats), f"batch {batch}", transient=True):
             for name, run in runs.items():
                 times[name].append(seconds(run, images, shortest))
@@ -153,7 +156,8 @@ def measure_memory(
 def measure_allocations(batch: int, timesteps: Sequence[int], resolution: int) -> list[dict[str, Any]]:
     """One row per T, with the highest sum of live allocations of the folded network's inference, weights aside
     (bytes)."""
-    images, rows = random_images(batch, resolution), []
+    images = random_images(batch, resolution)
+    rows = []
     for steps in track(timesteps, "allocations", transient=True):
         network = build("pytorch-folded", steps, resolution)
         with torch.inference_mode():
@@ -170,7 +174,8 @@ def table(results: Mapping[str, Any]) -> str:
     for name in dict.fromkeys(row["network"] for row in results["speed"]):
         speeds.append([f"`{name}`"])
         for batch in batches:
-            own, base = times[name, batch], times.get((BASELINE, batch))
+            own = times[name, batch]
+            base = times.get((BASELINE, batch))
             ratios = [b / t for b, t in zip(base, own, strict=True)] if base else []
             speeds[-1] += [_spread([batch / t for t in own]), _spread(ratios) if ratios else "-"]
     headings = ["", *(f"batch {batch}{what}" for batch in batches for what in ("", ", ratio"))]

@@ -81,7 +81,8 @@ class Stopwatch:
         def call(*args: Any, **options: Any) -> Any:
             if self._running:
                 return function(*args, **options)
-            self._running, start = True, time.perf_counter()
+            self._running = True
+            start = time.perf_counter()
             try:
                 return function(*args, **options)
             finally:
@@ -134,9 +135,11 @@ def main(repeats: int = 15) -> None:
     rows = []
     for name, (make, shape) in NETWORKS.items():
         torch.manual_seed(0)
-        model, images = make().train(), torch.randn(shape)
+        model = make().train()
+        images = torch.randn(shape)
         step(model, images)  # warms up
-        times, parts = list[float](), {"comparison": list[float](), "search": list[float]()}
+        times = list[float]()
+        parts = {"comparison": list[float](), "search": list[float]()}
         for _ in range(repeats):
             stopwatch.seconds.clear()
             total = step(model, images)

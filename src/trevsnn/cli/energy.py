@@ -1,8 +1,6 @@
 """`trevsnn energy`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +22,7 @@ from trevsnn.cli.output import (
 )
 from trevsnn.costs.energy import CONVENTIONS, PAPER, Cost, LayerCost, layer_costs, mean_firing_rate, total, totals
 from trevsnn.costs.operations import assume_operations, measure_operations
-from trevsnn.costs.over_time import CostOverTime, cost_over_time
+from trevsnn.costs.over_time import cost_over_time
 from trevsnn.data import (
     BadImages,
     FramePreprocessing,
@@ -72,7 +70,8 @@ def energy(
     """Count operations, firing rates and energy of the inference of one image or clip.
 
     Shown are levels and steps, or every layer (--layers), then kinds of layers and the total. Energy stands there by
-    two conventions: as published, and strictly, where a layer whose input is no spikes counts multiply-accumulates.
+    two conventions: as published, and strictly, where a layer counts multiply-accumulates unless its input is
+    spikes.
 
     Args:
         network: Run folder, weights file from one, or name of a network. A network by name is untrained: give
@@ -159,7 +158,8 @@ def _load_data(network: str, trained: Trained, data: Path | None, val_split: flo
 
 
 def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, dataset: LabelledData | None) -> None:
-    rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
+    rows = [_row(cost) for cost in costs]
+    everything = _sum("total", costs)
     write_json(with_data([*rows, everything], dataset), json)
     unit, scale = unit_of(everything[f"{PAPER}_energy"])
     if every:
@@ -206,7 +206,11 @@ def _report_over_time(
     dataset: LabelledData | None,
 ) -> None:
     points = cost_over_time(config, size, rate)
-    rows = [_flat(point) for point in points]
+    rows = [
+        {name: value for name, value in vars(point).items() if name != "energy"}
+        | {**point.energy, "fusion_share": point.fusion_macs / point.macs}
+        for point in points
+    ]
     write_json(with_data(rows, dataset), json)
     unit, scale = unit_of(max(point.energy[PAPER] for point in points))
     scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys((*CONVENTIONS, "resnet"), scale)
@@ -223,33 +227,11 @@ def _report_over_time(
     _say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
     _say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
     if plot is not None:
-        from trevsnn.plots.over_time import Line, over_time_figure  # matplotlib is slow to import
-        from trevsnn.plots.style import CONTRAST, save_png
+        from trevsnn.costs.over_time_picture import over_time_picture  # matplotlib is slow to import
+        from trevsnn.plots.style import save_png
 
         title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
-        panels = {
-            "GMAC per image": [
-                Line("spiking ResNet-34", [point.resnet_macs / 1e9 for point in points], CONTRAST),
-                Line(name, [point.macs / 1e9 for point in points]),
-                Line("without fusion", [(point.macs - point.fusion_macs) / 1e9 for point in points], style="o:"),
-            ],
-            f"{unit} per image": [
-                Line("spiking ResNet-34", [point.resnet / scale for point in points], CONTRAST),
-                *(
-                    Line(f"{name}, {convention}", [point.energy[convention] / scale for point in points], style=style)
-                    for convention, style in zip(CONVENTIONS, cycle(("o-", "o--", "o-.")), strict=False)
-                ),
-            ],
-        }
-        save_png(over_time_figure([point.timesteps for point in points], panels, title), plot)
-
-
-def _flat(point: CostOverTime) -> dict[str, Any]:
-    """Ready for JSON, the energy by each convention next to the rest."""
-    row: dict[str, Any] = {}
-    for name, value in asdict(point).items():
-        row |= value if name == "energy" else {name: value}
-    return row | {"fusion_share": point.fusion_macs / point.macs}
+        save_png(over_time_picture(points, name, title), plot)
 
 
 def _row(cost: LayerCost) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,16 +56,8 @@ def _is_network(name: str) -> bool:
     return _parts(name)[0] in (*list_models(), *BASELINES)
 
 
-def method_of(
-    name: str,
-    timesteps: int,
-    *,
-    resolution: int | None,
-    firing_rate: float,
-    search_limit: float,
-    data: dict[str, LabelledData],
-) -> Method:
-    """A run, whose data set comes into `data`, or an untrained network.
+def method_of(name: str, timesteps: int, data: dict[str, LabelledData], **options: Any) -> Method:
+    """A run, whose data set comes into `data`, or an untrained network with further options of `named_method`.
 
     Raises:
         ValueError: when it is neither, or its options do not fit; a network that a package is missing for comes to
@@ -87,10 +80,8 @@ def method_of(
         memory=memory,
         memopt=level != "-",
         memopt_level=int(level) if level.isdigit() else None,
-        search_limit=search_limit,
         timesteps=timesteps,
-        resolution=resolution,
-        firing_rate=firing_rate,
+        **options,
     )
     if network in list_models():
         with torch.device("meta"):
@@ -108,7 +99,8 @@ def _run(folder: str, data: dict[str, LabelledData]) -> Method:
     history = RunFolder(folder).read_metrics() if Path(folder).is_dir() else []
 
     def count(model: SpikingNetwork, size: InputSize) -> Operations:
-        samples, workers = spread(dataset.test, IMAGES), default_workers(dataset.in_memory)
+        samples = spread(dataset.test, IMAGES)
+        workers = default_workers(dataset.in_memory)
         return measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers))
 
     return Method(

@@ -1,4 +1,4 @@
-"""An eye on a network while it runs."""
+"""Watching the states of a network while it runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

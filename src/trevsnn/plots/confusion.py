@@ -11,7 +11,7 @@ from trevsnn.plots.lettering import drawable, letter_with_fonts, shortened, told
 from trevsnn.plots.style import new_figure
 
 MOST_NAMED, _MOST_COUNTED = 60, 25
-"""Classes whose names, and whose counts, still find room."""
+"""Most classes whose names, and whose counts, fit in."""
 
 
 def confusion_figure(counts: Tensor, class_names: Sequence[str]) -> Figure:

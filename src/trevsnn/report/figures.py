@@ -45,7 +45,7 @@ _LEFT_OUT = 1e-3
 _MOST_BINS, _MOST_MERGED = 120, int(THRESHOLD * BINS_PER_UNIT)
 """Bins are drawn as one, in twos, fours and so on, until no more than this are left; the threshold stays an edge."""
 _MOST_MARKED, _MOST_WRITTEN = 40, 8
-"""Epochs with a point each; steps for whose rates there is room as numbers."""
+"""Epochs with a point each; steps whose rates fit in as numbers."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, label: 
         label: of the axis; a metric in % is a share, 0 to 1.
     """
     percent = label.endswith("%")
-    epochs, values = [row["epoch"] for row in history], [row[name] * (100 if percent else 1) for row in history]
+    epochs = [row["epoch"] for row in history]
+    values = [row[name] * (100 if percent else 1) for row in history]
 
     def draw(axes: Axes) -> None:
         axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=MAIN, markersize=3)
@@ -130,7 +131,8 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
         if layer.binary and layer.step is not None and layer.level is not None and layer.firing_rate is not None:
             place = layer.level, -1 if layer.block is None else layer.block, layer.name
             found.setdefault(place, {})[layer.step] = layer.firing_rate
-    places, steps = sorted(found), 1 + max(max(row) for row in found.values())
+    places = sorted(found)
+    steps = 1 + max(max(row) for row in found.values())
     rates = np.array([[found[place].get(t, np.nan) for t in range(steps)] for place in places])
     names = [f"level {level} {name if block < 0 else f'block {block} {name}'}" for level, block, name in places]
 
@@ -183,7 +185,9 @@ def spike_maps(
     shown: SpikeMaps, preprocessing: Preprocessing | FramePreprocessing, class_names: Sequence[str]
 ) -> Picture:
     """One image or clip, and which share of each level's channels fire where, a row per step."""
-    steps, levels, pictures = len(shown.maps), len(shown.maps[0]), []
+    steps = len(shown.maps)
+    levels = len(shown.maps[0])
+    pictures = []
     inputs = _as_seen(shown.pixels, preprocessing)
 
     def draw(figure: Figure) -> None:

@@ -37,7 +37,8 @@ _UNNAMED = ("", "")
 
 def render(run: TrainedRun, findings: Findings) -> str:
     """The page, HTML."""
-    parts, things = _parts(findings.costs), "recordings" if run.model.config.frames else "images"
+    parts = _parts(findings.costs)
+    things = "recordings" if run.model.config.frames else "images"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         run=run.name,
@@ -79,7 +80,9 @@ def render(run: TrainedRun, findings: Findings) -> str:
 
 
 def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
-    model, evaluation, costs = run.model, findings.evaluation, findings.costs
+    model = run.model
+    evaluation = findings.evaluation
+    costs = findings.costs
     energies = {name: cost.energy for name, cost in totals(costs).items()}
     unit, scale = unit_of(energies[PAPER])
     return Table.of_lists(
@@ -130,7 +133,8 @@ def _epochs(run: TrainedRun, things: str) -> Table:
 
 def _confusions(run: TrainedRun, findings: Findings, things: str) -> Table:
     """The pairs of classes that are taken for each other most often."""
-    counts, names = findings.evaluation.confusion, run.dataset.class_names
+    counts = findings.evaluation.confusion
+    names = run.dataset.class_names
     wrong = counts - counts.diag().diag()
     best = wrong.flatten().topk(min(_MOST_CONFUSIONS, wrong.numel()))
     rows = []
@@ -204,8 +208,10 @@ def _rates(counted: Potentials) -> Table:
 
 
 def _memory(run: TrainedRun, findings: Findings) -> Table:
-    device, steps = next(run.model.parameters()).device.type, findings.memory
-    batch, size = findings.memory_batch, " x ".join(map(str, run.preprocessing.input_size[1:]))
+    device = next(run.model.parameters()).device.type
+    steps = findings.memory
+    batch = findings.memory_batch
+    size = " x ".join(map(str, run.preprocessing.input_size[1:]))
     run_batches = findings.memory_measured
     how = "" if len(run_batches) == 1 else f", about, by a line through steps of {' and '.join(map(str, run_batches))}"
     return Table.of_lists(

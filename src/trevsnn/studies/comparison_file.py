@@ -43,35 +43,27 @@ def take_over(rows: Sequence[Row], path: Path, settings: Mapping[str, Any]) -> l
         ValueError: for another file, or one of other settings or another machine.
     """
     try:
-        saved = json.loads(read_text(path))
-        known = {(one["method"], one["batch"], one["timesteps"]): one for one in saved}
-        for one in saved:
-            before, now = ({**found, **found["machine"]} for found in (one, settings))
-            for name in now.keys() - {"repeats", "machine"}:
-                unknown = name in settings["machine"] and None in (before.get(name), now[name])
-                if not unknown and before[name] != now[name]:
-                    raise OtherSettingsError(
-                        f"json file {str(path)!r} was measured with {name}={before[name]!r}, not {now[name]!r}; give "
-                        "another, or leave --resume out"
-                    )
-        for row in rows:
-            one = known.get((row.method.name, row.batch, row.timesteps))
-            if one and one["error"] is None and one["input_size"]:
-                _fill(row, one)
-        asked = {(row.method.name, row.batch, row.timesteps) for row in rows}
-        return [
-            one
-            for (name, batch, steps), one in known.items()
-            if not asked & {(name, batch, steps), (name, batch, None)}
-        ]
-    except OtherSettingsError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        saved = {
+            (one["method"], one["batch"], one["timesteps"]): (one, {**one, **one["machine"]})
+            for one in json.loads(read_text(path))
+        }
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"json file {str(path)!r} is not one of trevsnn compare; leave --resume out") from error
-
-
-class OtherSettingsError(ValueError):
-    """A file was measured otherwise."""
+    now = {**settings, **settings["machine"]}
+    for _, before in saved.values():
+        for name in now.keys() - {"repeats", "machine"}:
+            unknown = name in settings["machine"] and None in (before.get(name), now[name])
+            if not unknown and before.get(name) != now[name]:
+                raise ValueError(
+                    f"json file {str(path)!r} was measured with {name}={before.get(name)!r}, not {now[name]!r}; give "
+                    "another, or leave --resume out"
+                )
+    for row in rows:
+        one, _ = saved.get((row.method.name, row.batch, row.timesteps), ({}, {}))
+        if one.get("input_size") and one.get("error") is None:
+            _fill(row, one)
+    asked = {(row.method.name, row.batch, row.timesteps) for row in rows}
+    return [one for key, (one, _) in saved.items() if not asked & {key, (*key[:2], None)}]
 
 
 def _fill(row: Row, saved: Mapping[str, Any]) -> None:

@@ -90,7 +90,8 @@ class PlainNetwork(nn.Module):
         num_classes: int = 1000,
     ):
         super().__init__()
-        width, last = channels[0], len(channels) - 1
+        width = channels[0]
+        last = len(channels) - 1
         self.stem = nn.Sequential(
             ScaledStdConv2d(3, width, 7, stride=2, padding=3), ScaledStdConv2d(width, width, 3, stride=2, padding=1)
         )
