@@ -5,6 +5,8 @@ PACKAGES := training data models deployment
 COUNT := 60
 SEED := 0
 MINUTES := 10
+STEP_METHODS := $(foreach form,:reversible :packed :stored :checkpointed :plain,trevsnn_small$(form)) \
+  $(foreach level,-memopt1 -memopt2 -memopt3 -memopt4,ms_resnet34$(level) sdt_8_512$(level)) ms_resnet34 sdt_8_512
 
 .PHONY: demo test lint format memory benchmark results mutants fuzz
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
@@ -28,7 +30,10 @@ memory: $(BIN)/.installed  ## the tables and pictures of training memory in READ
 	$(BIN)/trevsnn memory trevsnn_dvs --batch 8 --plot docs/images/memory_dvs.png --plot-timesteps 8 16 32
 
 benchmark: $(BIN)/.developer  ## the tables of docs/benchmarks.md, into runs/benchmarks (long)
-	$(BIN)/python benchmarks/training_step.py --output runs/benchmarks
+	mkdir -p runs/benchmarks
+	$(BIN)/trevsnn compare $(STEP_METHODS) --reference trevsnn_small:stored --timesteps 1,2,4,8,16 \
+	  --json runs/benchmarks/training_step.json --resume \
+	  --output runs/benchmarks/training_step.md --plot runs/benchmarks/training_step.png
 	$(BIN)/python benchmarks/inference.py --output runs/benchmarks
 
 results: $(BIN)/.developer  ## what docs/results.md is made of, into runs (long)

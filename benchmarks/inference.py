@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/inference.py --output runs/benchmarks
 
-The contestants take turns, one timed visit per repeat each, so that a drift of the machine hits all alike; a ratio is
+Networks take turns, one timed visit per repeat each, so that a drift of the machine hits all alike; a ratio is
 that of two visits of one turn. The weights are the initial ones, which take the time that any do. Memory is what the
 loaded network and its first inference add at most to the resident set of a process of its own; the number of blocks is
 the same for every T.
@@ -31,7 +31,8 @@ from torch import Tensor
 
 from trevsnn import TRevSNN, create_model
 from trevsnn._util.files import write_text
-from trevsnn.costs.machine import describe
+from trevsnn._util.table import Table
+from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.peak_memory import peak_bytes
 from trevsnn.deployment import export_onnx, int8  # noqa: F401, for its imports not to count as the network's memory
 
@@ -66,7 +67,7 @@ def onnx_runtime(model: TRevSNN, folder: Path, **options: Any) -> Run:
     return lambda images: session.run(None, {"input": images.numpy()})
 
 
-CONTESTANTS: dict[str, Callable[[TRevSNN, Path], Run]] = {
+NETWORKS: dict[str, Callable[[TRevSNN, Path], Run]] = {
     BASELINE: pytorch,
     "pytorch-folded": folded,
     "onnxruntime": onnx_runtime,
@@ -77,13 +78,13 @@ CONTESTANTS: dict[str, Callable[[TRevSNN, Path], Run]] = {
 
 
 def build(name: str, timesteps: int, resolution: int) -> Run:
-    """A contestant, ready to run."""
+    """A network of `NETWORKS`, ready to run."""
     torch.manual_seed(0)
     model = create_model(NAME, timesteps=timesteps, depth=DEPTH)
     assert isinstance(model, TRevSNN)
     model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, resolution, resolution)}  # type: ignore[dict-item]
     with TemporaryDirectory() as folder:
-        return CONTESTANTS[name](model, Path(folder))
+        return NETWORKS[name](model, Path(folder))
 
 
 def random_images(batch: int, resolution: int) -> Tensor:
@@ -95,7 +96,8 @@ def seconds(run: Run, images: Tensor, shortest: float) -> float:
     """Mean time of an inference (s), after one to warm up, over as many as take `shortest` seconds."""
     with torch.inference_mode():
         run(images)
-        start, calls = perf_counter(), 0
+        start = perf_counter()
+        calls = 0
         while not calls or perf_counter() - start < shortest:
             run(images)
             calls += 1
@@ -105,7 +107,8 @@ def seconds(run: Run, images: Tensor, shortest: float) -> float:
 def peak_memory(name: str, timesteps: int, batch: int, resolution: int, threads: int) -> int:
     """Bytes that the loaded network and its first inference take in this process; Linux only."""
     torch.set_num_threads(threads)
-    images, before = random_images(batch, resolution), _status("VmRSS")
+    images = random_images(batch, resolution)
+    before = _status("VmRSS")
     run = build(name, timesteps, resolution)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what building needed and freed does not count
@@ -123,36 +126,38 @@ def _status(name: str) -> int:
 def measure_speed(
     names: Sequence[str], batches: Sequence[int], resolution: int, repeats: int, shortest: float
 ) -> list[dict[str, Any]]:
-    """One row per contestant and batch size, with the time of every visit (s)."""
+    """One row per network and batch size, with the time of every visit (s)."""
     runs = {name: build(name, 4, resolution) for name in names}
     rows = []
     for batch in batches:
-        images, times = random_images(batch, resolution), {name: [] for name in names}
+        images = random_images(batch, resolution)
+        times = {name: [] for name in names}
         for _ in track(range(repeats), f"batch {batch}", transient=True):
             for name, run in runs.items():
                 times[name].append(seconds(run, images, shortest))
-        rows += [{"contestant": name, "batch": batch, "seconds": values} for name, values in times.items()]
+        rows += [{"network": name, "batch": batch, "seconds": values} for name, values in times.items()]
     return rows
 
 
 def measure_memory(
     names: Sequence[str], batches: Sequence[int], timesteps: Sequence[int], resolution: int
 ) -> list[dict[str, Any]]:
-    """One row per contestant, batch size and T, with the peak of memory (bytes)."""
+    """One row per network, batch size and T, with the peak of memory (bytes)."""
     rows = []
     cases = [(name, steps, batch) for batch in batches for name in names for steps in timesteps]
     processes = multiprocessing.get_context("spawn")
     for name, steps, batch in track(cases, "memory", transient=True):
         with processes.Pool(1) as pool:
             found = pool.apply(peak_memory, (name, steps, batch, resolution, torch.get_num_threads()))
-        rows.append({"contestant": name, "batch": batch, "timesteps": steps, "bytes": found})
+        rows.append({"network": name, "batch": batch, "timesteps": steps, "bytes": found})
     return rows
 
 
 def measure_allocations(batch: int, timesteps: Sequence[int], resolution: int) -> list[dict[str, Any]]:
     """One row per T, with the highest sum of live allocations of the folded network's inference, weights aside
     (bytes)."""
-    images, rows = random_images(batch, resolution), []
+    images = random_images(batch, resolution)
+    rows = []
     for steps in track(timesteps, "allocations", transient=True):
         network = build("pytorch-folded", steps, resolution)
         with torch.inference_mode():
@@ -163,35 +168,35 @@ def measure_allocations(batch: int, timesteps: Sequence[int], resolution: int) -
 
 def table(results: Mapping[str, Any]) -> str:
     """Speed and memory as Markdown."""
-    lines = ["Images/s, median (lowest to highest), and as a multiple of `pytorch`'s in the same turn:", ""]
     batches = sorted({row["batch"] for row in results["speed"]})
-    lines += _head([f"batch {batch}{what}" for batch in batches for what in ("", ", ratio")])
-    times = {(row["contestant"], row["batch"]): row["seconds"] for row in results["speed"]}
-    for name in dict.fromkeys(row["contestant"] for row in results["speed"]):
-        cells = []
+    times = {(row["network"], row["batch"]): row["seconds"] for row in results["speed"]}
+    speeds = []
+    for name in dict.fromkeys(row["network"] for row in results["speed"]):
+        speeds.append([f"`{name}`"])
         for batch in batches:
-            own, base = times[name, batch], times.get((BASELINE, batch))
-            cells.append(_spread([batch / t for t in own]))
-            cells.append(_spread([b / t for b, t in zip(base, own, strict=True)]) if base else "-")
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    peaks = {(row["contestant"], row["batch"], row["timesteps"]): row["bytes"] for row in results["memory"]}
+            own = times[name, batch]
+            base = times.get((BASELINE, batch))
+            ratios = [b / t for b, t in zip(base, own, strict=True)] if base else []
+            speeds[-1] += [_spread([batch / t for t in own]), _spread(ratios) if ratios else "-"]
+    headings = ["", *(f"batch {batch}{what}" for batch in batches for what in ("", ", ratio"))]
+    title = "Images/s, median (lowest to highest), and as a multiple of `pytorch`'s in the same turn"
+    tables = [Table.of_lists(title, headings, speeds)]
+
+    peaks = {(row["network"], row["batch"], row["timesteps"]): row["bytes"] for row in results["memory"]}
     steps = sorted({row["timesteps"] for row in results["memory"]})
+    names = dict.fromkeys(row["network"] for row in results["memory"])
     for batch in sorted({row["batch"] for row in results["memory"]}):
-        lines += ["", f"Peak memory of the loaded network and its first inference, MB (10^6 bytes), batch {batch}:", ""]
-        lines += _head([f"T = {t}" for t in steps])
-        for name in dict.fromkeys(row["contestant"] for row in results["memory"]):
-            lines.append(f"| `{name}` | {' | '.join(f'{peaks[name, batch, t] / 1e6:,.0f}' for t in steps)} |")
+        title = f"Peak memory of the loaded network and its first inference, MB (10^6 bytes), batch {batch}"
+        lines = [[f"`{name}`", *(f"{peaks[name, batch, t] / 1e6:,.0f}" for t in steps)] for name in names]
+        tables.append(Table.of_lists(title, ["", *(f"T = {t}" for t in steps)], lines))
+
     per_image = {row["timesteps"]: row["bytes"] / row["batch"] / 1e6 for row in results["allocations"]}
     largest = results["allocations"][0]["batch"]
-    lines += ["", f"Most live allocations of inference in PyTorch, weights aside, MB per image, batch {largest}:", ""]
-    lines += _head([f"T = {t}" for t in per_image])
-    lines.append(f"| `pytorch-folded` | {' | '.join(f'{value:.3f}' for value in per_image.values())} |")
-    about = ", ".join(f"{name} {value}" for name, value in {**results["machine"], **results["settings"]}.items())
-    return "\n".join([*lines, "", f"Measured with {about}.", ""])
-
-
-def _head(columns: Sequence[str]) -> list[str]:
-    return [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    title = f"Most live allocations of inference in PyTorch, weights aside, MB per image, batch {largest}"
+    lines = [["`pytorch-folded`", *(f"{value:.3f}" for value in per_image.values())]]
+    tables.append(Table.of_lists(title, ["", *(f"T = {t}" for t in per_image)], lines))
+    about = named_values({**results["machine"], **results["settings"]})
+    return "\n\n".join([*(table.markdown() for table in tables), f"Measured with {about}."]) + "\n"
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -200,7 +205,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def main(
     *,
-    contestants: Annotated[tuple[str, ...], Several] = tuple(CONTESTANTS),
+    networks: Annotated[tuple[str, ...], Several] = tuple(NETWORKS),
     batch: Annotated[tuple[int, ...], Several] = (1, 32),
     timesteps: Annotated[tuple[int, ...], Several] = (1, 2, 4, 8),
     resolution: int = 224,
@@ -211,24 +216,24 @@ def main(
     """Measure, and write inference.json and inference.md.
 
     Args:
-        contestants: What to compare, all by default.
+        networks: What to compare, all by default.
         batch: Numbers of images.
         timesteps: Numbers of timesteps T, for memory.
         resolution: Height and width of the images (pixels).
-        repeats: Timed visits to each contestant.
+        repeats: Timed visits to each.
         shortest: Time that a visit lasts at least (s).
         output: Folder to write to.
     """
-    if unknown := sorted(set(contestants) - set(CONTESTANTS)):
-        raise SystemExit(f"error: {', '.join(unknown)} unknown; choose from {', '.join(CONTESTANTS)}")
+    if unknown := sorted(set(networks) - set(NETWORKS)):
+        raise SystemExit(f"error: {', '.join(unknown)} unknown; choose from {', '.join(NETWORKS)}")
     onnxruntime.set_default_logger_severity(3)
     output.mkdir(parents=True, exist_ok=True)
     machine = {k: v for k, v in describe(torch.device("cpu")).items() if k != "spikingjelly"}
     results = {
         "machine": machine | {"onnxruntime": version("onnxruntime")},
         "settings": {"model": NAME, "depth": DEPTH, "resolution": resolution},
-        "speed": measure_speed(contestants, batch, resolution, repeats, shortest),
-        "memory": measure_memory(contestants, batch, timesteps, resolution),
+        "speed": measure_speed(networks, batch, resolution, repeats, shortest),
+        "memory": measure_memory(networks, batch, timesteps, resolution),
         "allocations": measure_allocations(max(batch), timesteps, resolution),
     }
     write_text(output / "inference.json", json.dumps(results, indent=2) + "\n")

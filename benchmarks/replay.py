@@ -21,7 +21,7 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from trevsnn import ReversibleGrid, create_model
-from trevsnn._util.markdown import markdown_table
+from trevsnn._util.table import Table
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.reversible import guard, nodes
 from trevsnn.reversible.state import ModuleState
@@ -81,7 +81,8 @@ class Stopwatch:
         def call(*args: Any, **options: Any) -> Any:
             if self._running:
                 return function(*args, **options)
-            self._running, start = True, time.perf_counter()
+            self._running = True
+            start = time.perf_counter()
             try:
                 return function(*args, **options)
             finally:
@@ -134,9 +135,11 @@ def main(repeats: int = 15) -> None:
     rows = []
     for name, (make, shape) in NETWORKS.items():
         torch.manual_seed(0)
-        model, images = make().train(), torch.randn(shape)
+        model = make().train()
+        images = torch.randn(shape)
         step(model, images)  # warms up
-        times, parts = list[float](), {"comparison": list[float](), "search": list[float]()}
+        times = list[float]()
+        parts = {"comparison": list[float](), "search": list[float]()}
         for _ in range(repeats):
             stopwatch.seconds.clear()
             total = step(model, images)
@@ -146,7 +149,8 @@ def main(repeats: int = 15) -> None:
                 values.append(stopwatch.seconds[part] / rest)
         rows.append([name, str(shape[0]), f"{median(times):.3f}", *(spread(values) for values in parts.values())])
     headings = ["network", "batch", "step (s)", "comparison", "search for state"]
-    print(named_values(describe(torch.device("cpu"))), *markdown_table(headings, rows), sep="\n")
+    print(named_values(describe(torch.device("cpu"))))
+    print(Table.of_lists("", headings, rows).markdown())
 
 
 def spread(ratios: list[float]) -> str:

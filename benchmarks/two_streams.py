@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
-import matplotlib.pyplot as plt
 import torch
 from rich.console import Console
 from rich.markdown import Markdown
@@ -24,8 +23,10 @@ from torch.nn.functional import cross_entropy
 
 from trevsnn import create_model
 from trevsnn._util.files import write_text
-from trevsnn.costs.machine import describe
+from trevsnn._util.table import Table
+from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.peak_memory import peak_bytes
+from trevsnn.plots.style import new_figure, save_png, tidy
 
 NAME = "trevsnn_digits"
 SETTINGS = list(product(("stored", "reversible"), (False, True)))
@@ -72,33 +73,30 @@ def label(memory: str, invert: bool) -> str:
 
 def table(results: Mapping[str, Any]) -> str:
     """Memory over blocks and over timesteps as Markdown."""
-    lines = ["Peak memory of one training step, MB (10^6 bytes) per image:"]
+    parts = ["Peak memory of one training step, MB (10^6 bytes) per image:"]
     for axis, (rows, title) in _axes(results).items():
         numbers = sorted({row[axis] for row in rows})
-        lines += ["", f"{title}:", "", f"| | {' | '.join(map(str, numbers))} |", f"|---|{'---:|' * len(numbers)}"]
-        for setting in SETTINGS:
-            lines.append(
-                f"| {label(*setting)} | {' | '.join(f'{y / 1e6:.2f}' for _, y in _line(rows, axis, setting))} |"
-            )
-    about = ", ".join(f"{name} {value}" for name, value in {**results["machine"], **results["settings"]}.items())
-    return "\n".join([*lines, "", f"Measured with {about}.", ""])
+        lines = [[label(*setting), *(f"{y / 1e6:.2f}" for _, y in _line(rows, axis, setting))] for setting in SETTINGS]
+        parts.append(Table.of_lists(title, ["", *map(str, numbers)], lines).markdown())
+    about = named_values({**results["machine"], **results["settings"]})
+    return "\n\n".join([*parts, f"Measured with {about}."]) + "\n"
 
 
 def plot(results: Mapping[str, Any], path: Path) -> None:
     """The same as a picture."""
     axes = _axes(results)
-    figure, panels = plt.subplots(1, len(axes), figsize=(10, 4), layout="constrained", sharey=True)
+    figure = new_figure(10, 4, dpi=120)
+    panels = figure.subplots(1, len(axes), sharey=True)
     for panel, (axis, (rows, title)) in zip(panels, axes.items(), strict=True):
         for setting, style in zip(SETTINGS, ("k-o", "k--o", "C0-s", "C0--s"), strict=True):
             x, y = zip(*_line(rows, axis, setting), strict=True)
             panel.plot(x, [value / 1e6 for value in y], style, label=label(*setting))
         panel.set(xlabel=title, yscale="log")
         panel.set_xticks(sorted({row[axis] for row in rows}))
-        panel.grid(alpha=0.3)
+        tidy(panel)
     panels[0].set_ylabel("MB per image")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_png(figure, path)
 
 
 def _axes(results: Mapping[str, Any]) -> dict[str, tuple[Rows, str]]:

@@ -1,6 +1,7 @@
 import pytest
 
 from trevsnn.cli import main
+from trevsnn.plots.style import save_png
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,16 @@ def digits_run(tmp_path_factory, quick):
     folder = tmp_path_factory.mktemp("runs") / "digits"
     assert main(["train", "digits", "--output", str(folder), *quick]) == 0
     return folder
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that commands save, by file."""
+    figures = {}
+
+    def save(figure, path):
+        figures[path] = figure
+        save_png(figure, path)
+
+    monkeypatch.setattr("trevsnn.plots.style.save_png", save)
+    return figures

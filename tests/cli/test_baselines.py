@@ -9,6 +9,7 @@ import pytest
 from trevsnn.cli import main
 from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models.baselines import spikingjelly_is_installed
+from trevsnn.studies.temporal_gradients import CUTS
 
 pytestmark = pytest.mark.skipif(not spikingjelly_is_installed(), reason="SpikingJelly is not installed")
 
@@ -42,7 +43,7 @@ def test_it_is_continued_and_fine_tuned(trevsnn, run, tmp_path):
     assert "  loaded" in text
 
 
-def test_its_gradients_are_studied(trevsnn, run, tmp_path):
+def test_its_gradients_are_studied(trevsnn, run, tmp_path, drawn):
     files = {"json": tmp_path / "study.json", "plot": tmp_path / "study.png"}
     options = [token for name, file in files.items() for token in (f"--{name}", file)]
     code, text, error = trevsnn("gradients", run, run / "model.safetensors", "--images", 64, *options)
@@ -52,7 +53,12 @@ def test_its_gradients_are_studied(trevsnn, run, tmp_path):
     assert layers[: len(rows) // 2] == layers[len(rows) // 2 :]
     assert all(row["spatial"]["none"] in (None, pytest.approx(1)) for row in rows)
     assert "mean of all" in text
-    assert files["plot"].read_bytes().startswith(b"\x89PNG")
+    (axes,) = drawn[files["plot"]].axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines) == [f"cut {CUTS[cut]}" for cut in ("all but last", "only last", "all")]
+    known = [row["spatial"]["all"] for row in rows[: len(layers) // 2] if row["spatial"]["all"] is not None]
+    assert lines["cut everywhere"].get_ydata().tolist() == pytest.approx(known), "twice the same run"
+    assert [label.get_text() for label in axes.get_xticklabels()] == layers[: len(layers) // 2]
 
 
 def test_without_a_run_gradients_are_studied_of_runs_of_its_own(trevsnn, tmp_path, monkeypatch):

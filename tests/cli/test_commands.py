@@ -253,7 +253,7 @@ def test_convert_writes_a_weights_file(trevsnn, tmp_path):
     torch.testing.assert_close(converted(images), model(images))
 
 
-def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path):
+def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path, drawn):
     table, picture = tmp_path / "memory.json", tmp_path / "memory.png"
     options = ["--batch", "4", "--resolution", "16", "--timesteps", "2", "--device", "cpu", "--budget", "64MB"]
     options += ["--plot-timesteps", "1", "2"]
@@ -267,7 +267,11 @@ def test_memory_measures_every_setting_and_draws_them(trevsnn, tmp_path):
         assert row["largest_batch"] > 4
         assert f"{row['total'] / 1e6:.1f}" in text
         assert f"{row['largest_batch']:,}" in text
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    curves = {line.get_label(): dict(line.get_xydata()) for line in drawn[picture].axes[0].lines}
+    assert {name: curve[2] for name, curve in curves.items()} == {
+        name: row["per_image"] / 1e6 for name, row in rows.items()
+    }
+    assert {tuple(curve) for curve in curves.values()} == {(1, 2)}
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_images_are_spread_over_all(energy, digits_run):
     chosen = PixelSamples(test.pixels[::40], test.labels[::40])
     batches = evaluation_batches(chosen, Preprocessing.from_dict(info.preprocessing))
     costs = layer_costs(measure_operations(model, batches))
-    assert everything["strict_energy"] == pytest.approx(total(cost.strict for cost in costs).energy)
+    assert everything["strict_energy"] == pytest.approx(total(cost.by["strict"] for cost in costs).energy)
     assert "360 of 360 test images" in energy(digits_run, "--images", 1000)[1]
 
 
@@ -149,7 +149,7 @@ def test_recordings(trevsnn, energy, tmp_path, monkeypatch, quick):
     assert "is for clips, whose every step has a frame of its own; leave --over-time out" in error
 
 
-def test_over_time_shows_a_resnet_and_draws_it(energy, tmp_path, digits_run):
+def test_over_time_shows_a_resnet_and_draws_it(energy, tmp_path, digits_run, drawn):
     picture = tmp_path / "energy.png"
     rows, text = energy("trevsnn_digits", "--firing-rate", "0.1", "--over-time", "--plot", picture)
     assert [row["timesteps"] for row in rows] == [1, 2, 4, 8]
@@ -159,7 +159,11 @@ def test_over_time_shows_a_resnet_and_draws_it(energy, tmp_path, digits_run):
         assert f"{row['resnet'] / 1e6:.3f}" in text
         assert f"{row['fusion_share']:.2%}" in text
     assert "8 blocks per level in all at every T; mean firing rate 10.00% in both networks" in text
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    macs, energies = ({line.get_label(): line for line in axes.lines} for axes in drawn[picture].axes)
+    assert list(macs) == ["spiking ResNet-34", "trevsnn_digits", "without fusion"]
+    assert list(energies) == ["spiking ResNet-34", "trevsnn_digits, published", "trevsnn_digits, strict"]
+    assert macs["trevsnn_digits"].get_ydata().tolist() == [row["macs"] / 1e9 for row in rows]
+    assert energies["trevsnn_digits, strict"].get_ydata().tolist() == [row["strict"] / 1e6 for row in rows]
     picture.unlink()
     (*_, everything), _ = energy(digits_run, "--images", 9)
     measured, text = energy(digits_run, "--images", 9, "--plot", picture)

@@ -43,7 +43,7 @@ def train(trevsnn, folder, run, *options, epochs=1, workers=2):
 
 
 @pytest.mark.slow
-def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
+def test_which_way_a_bar_moves(trevsnn, folder, tmp_path, drawn):
     run = tmp_path / "run"
     code, text, error = train(trevsnn, folder, run, epochs=EPOCHS)
     assert code == 0, error
@@ -74,7 +74,9 @@ def test_which_way_a_bar_moves(trevsnn, folder, tmp_path):
     (row,) = json.loads((tmp_path / "a.json").read_text())
     assert row["test_accuracy"] == RunFolder(run).read_metrics()[-1]["test_accuracy"]
     assert row["split"] == "its own"
-    assert (tmp_path / "a.png").stat().st_size > 1000
+    (axes,) = drawn[tmp_path / "a.png"].axes
+    assert axes.images[0].get_array().trace() / 20 == row["test_accuracy"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["left", "right"]
     assert "5 of 20 test recordings of events/folder" in trevsnn("energy", run, "--images", 5, "--workers", 0)[1]
     code, text, _ = trevsnn("eval", run, "--shuffle-frames", "--json", tmp_path / "a.json")
     (row,) = json.loads((tmp_path / "a.json").read_text())

@@ -57,15 +57,15 @@ def test_a_reversible_network_is_studied_and_the_same_command_gives_the_same(tre
     assert min(spatial[layer] for layer in spatial if layer.startswith("grid.cells.0.")) < 0.9999
 
 
-def test_the_title_gives_the_number_of_images_that_were_used(trevsnn, run, tmp_path, with_images, monkeypatch):
-    titles = []
-    monkeypatch.setattr("trevsnn.plots.gradients.plot_gradients", lambda *args: titles.append(args[3]))
+def test_the_title_gives_the_number_of_images_that_were_used(trevsnn, run, tmp_path, with_images, drawn):
     with_images(OneIsBroken)
     plot = ["--images", 100_000, "--plot", tmp_path / "study.png"]
     code, text, error = trevsnn("gradients", run, "--skip-bad-images", *plot)
     assert code == 0, error
     assert "left out: image 0 cannot be read" in text
-    assert titles == ["spatial gradients of trevsnn_digits on digits, 1 run(s), 31 images"]
+    assert [figure.axes[0].get_title() for figure in drawn.values()] == [
+        "spatial gradients of trevsnn_digits on digits, 1 run(s), 31 images"
+    ]
 
 
 def test_images_of_which_none_can_be_read_are_refused(trevsnn, run, with_images):

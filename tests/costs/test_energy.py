@@ -44,13 +44,15 @@ def test_units_follow_the_size():
 def test_published_counts_the_rate_of_the_spikes_that_enter_the_chain():
     first, second = pair(merged=1e9)
     assert (first.firing_rate, second.firing_rate) == (0.1, 0.1)
-    assert first.published == Cost(0, pytest.approx(100))
-    assert second.published == Cost(0, pytest.approx(300))
+    assert first.by["published"] == Cost(0, pytest.approx(100))
+    assert second.by["published"] == Cost(0, pytest.approx(300))
 
 
 def test_strict_counts_what_receives_no_spikes_as_multiply_accumulates():
     first, second = pair(merged=1e9)
-    assert (first.strict, second.strict) == (first.unmerged, second.unmerged) == (Cost(0, 90), Cost(2900, 0))
+    assert (
+        (first.by["strict"], second.by["strict"]) == (first.unmerged, second.unmerged) == (Cost(0, 90), Cost(2900, 0))
+    )
     assert not first.merged
 
 
@@ -60,14 +62,14 @@ def test_strict_merges_where_it_takes_less(more):
     first, second = pair(merged=apart + more)
     assert first.merged == second.merged == (more < 0)
     if more < 0:
-        assert (first.strict, second.strict) == (Cost(0, apart + more), Cost())
+        assert (first.by["strict"], second.by["strict"]) == (Cost(0, apart + more), Cost())
         assert (first.unmerged, second.unmerged) == (Cost(0, 90), Cost(2900, 0))
 
 
 def test_the_stem_counts_multiply_accumulates_by_both():
     stem = layer("stem 1", 500, 400.0, False, None)
     (cost,) = layer_costs(Operations(chains=(Chain(layers=(stem,), merged=None),), images=1))
-    assert (cost.published, cost.strict, cost.firing_rate) == (Cost(500, 0), Cost(400, 0), None)
+    assert (cost.by["published"], cost.by["strict"], cost.firing_rate) == (Cost(500, 0), Cost(400, 0), None)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def energies(model, rate):
     published = {kind: 0.0 for kind in ("stem", "fusion", "dw1", "pw1", "pw2", "dw2", "head")}
     unmerged = dict(published)
     for cost in costs:
-        published[cost.layer.kind] += cost.published.energy / MILLIJOULE
+        published[cost.layer.kind] += cost.by["published"].energy / MILLIJOULE
         unmerged[cost.layer.kind] += cost.unmerged.energy / MILLIJOULE
     return costs, published, unmerged
 
@@ -104,14 +106,14 @@ def test_merging_depends_on_the_firing_rate(small):
         costs, *_ = energies(small, rate)
         level_0 = [cost.merged for cost in costs if cost.layer.kind == "pw1" and cost.layer.level == 0]
         assert set(level_0) == {merged}
-        assert total(c.strict for c in costs).energy <= total(c.unmerged for c in costs).energy
+        assert total(c.by["strict"] for c in costs).energy <= total(c.unmerged for c in costs).energy
 
 
 def test_the_mean_rate_gives_the_measured_energy(build, batches):
     model = build()
     measured = layer_costs(measure_operations(model, batches(model)))
     assumed = layer_costs(assume_operations(model, (2, 32, 40), mean_firing_rate(measured)))
-    energy = total(cost.published for cost in measured).energy
-    assert total(cost.published for cost in assumed).energy == pytest.approx(energy, rel=1e-9)
+    energy = total(cost.by["published"] for cost in measured).energy
+    assert total(cost.by["published"] for cost in assumed).energy == pytest.approx(energy, rel=1e-9)
     rates = {cost.firing_rate for cost in measured if cost.firing_rate is not None}
     assert min(rates) < mean_firing_rate(measured) < max(rates)

@@ -55,11 +55,11 @@ def test_a_network_counted_by_hand(multi_step):
     }
     assert {x.name: (x.macs, x.operations, x.binary, x.firing_rate) for x in found.layers} == expected
     costs = {cost.layer.name: cost for cost in layer_costs(found)}
-    assert total(cost.strict for cost in costs.values()).macs == 3 + 8
-    assert total(cost.strict for cost in costs.values()).accumulates == 48
+    assert total(cost.by["strict"] for cost in costs.values()).macs == 3 + 8
+    assert total(cost.by["strict"] for cost in costs.values()).accumulates == 48
     mean = 0.5 * 216 / (216 + 6)  # over the layers that have a rate
-    assert costs["conv shortcut"].published.accumulates == pytest.approx(mean * 8)
-    assert total(cost.published for cost in costs.values()).macs == 4, "the stem alone"
+    assert costs["conv shortcut"].by["published"].accumulates == pytest.approx(mean * 8)
+    assert total(cost.by["published"] for cost in costs.values()).macs == 4, "the stem alone"
 
 
 def test_clips_count_every_frame():

@@ -10,12 +10,11 @@ from torch import nn
 from trevsnn.costs.timed_step import (
     NOT_INSTALLED,
     STEPS,
-    Subject,
-    Task,
+    TrainingStep,
     failures_in,
     measure_memory,
     measure_seconds,
-    room,
+    memory_limit,
 )
 
 CPU = torch.device("cpu")
@@ -46,32 +45,24 @@ class Network(nn.Module):
         return Doubled.apply(self.weight * x)
 
 
-@pytest.fixture
-def subject():
-    resets = []
-    subject = Subject(Network(), lambda outputs, labels: (outputs - labels).sum(), reset=resets.append)
-    return subject, resets
+STEP = TrainingStep(torch.ones(2), torch.zeros(2), "fp32", lambda outputs, labels: (outputs - labels).sum())
 
 
-TASK = Task(torch.ones(2), torch.zeros(2), "fp32")
-
-
-def test_peak_memory_of_a_step(subject):
-    subject, resets = subject
-    peak = measure_memory(subject, TASK)
+def test_peak_memory_of_a_step():
+    network = Network()
+    peak = measure_memory(network, STEP)
     assert 1024 + 4096 < peak < 1024 + 4096 + 100, "and a few scalars; neither weights nor gradients"
-    assert subject.network.weight.grad is None, "it is parked"
-    assert len(resets) == 3, "before and after the step, and when it is parked"
+    assert network.weight.grad is None, "it waits without gradients"
 
 
-def test_time_of_a_step(subject, monkeypatch):
-    subject, _ = subject
+def test_time_of_a_step(monkeypatch):
+    network = Network()
     clock = iter([0.0, 100.0, 100.0, 102.0])  # the first step warms up
     monkeypatch.setitem(STEPS, "cpu", 1)
     monkeypatch.setattr("trevsnn.costs.timed_step.perf_counter", lambda: next(clock))
-    assert measure_seconds(subject, TASK) == 2
-    assert subject.network.calls == 2
-    assert subject.network.weight.grad is None
+    assert measure_seconds(network, STEP) == 2
+    assert network.calls == 2
+    assert network.weight.grad is None
 
 
 @pytest.mark.parametrize(
@@ -99,12 +90,12 @@ def test_an_interruption_is_no_failure():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
-def test_room_is_limited_and_the_limit_taken_back():
+def test_memory_is_limited_and_the_limit_taken_back():
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
     row = SimpleNamespace(error=None)
-    with room(CPU), failures_in(row):
+    with memory_limit(CPU), failures_in(row):
         torch.empty(2**50, dtype=torch.uint8)
     assert row.error == "out of memory"
     assert resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -7,7 +7,8 @@ import torch
 from matplotlib.figure import Figure
 
 from trevsnn.plots import lettering
-from trevsnn.plots.confusion import draw_confusion, plot_confusion
+from trevsnn.plots.confusion import confusion_figure, draw_confusion
+from trevsnn.plots.style import save_png
 
 NAMES = [
     "猫",
@@ -61,5 +62,5 @@ def test_a_letter_comes_from_a_font_that_has_it_or_is_replaced():
 
 @pytest.mark.parametrize("classes", [61, 1000])
 def test_many_classes_have_a_picture_of_bounded_size(tmp_path, classes):
-    plot_confusion(torch.eye(classes, dtype=torch.long), ["猫"] * classes, tmp_path / "a.png")
+    save_png(confusion_figure(torch.eye(classes, dtype=torch.long), ["猫"] * classes), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size < 10**6

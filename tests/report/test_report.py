@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from trevsnn.costs.energy import CONVENTIONS, Convention, Cost
 from trevsnn.data import BadImages, load_dataset
 from trevsnn.data.loading import Batch
 from trevsnn.models import create_model, weights_info
@@ -157,6 +158,15 @@ def test_time_and_steps(run, findings):
     assert ">training time</th><td>1:02:03, tests aside</td>" in page
     assert '<th scope="col">step 0</th><th scope="col">step 1</th><th scope="col">in the window</th>' in page
     assert "step 2" not in page
+
+
+def test_a_new_convention_is_on_the_page(run, findings, monkeypatch):
+    monkeypatch.setitem(CONVENTIONS, "dense", Convention("every layer multiplies", lambda chain, rate: []))
+    costs = [replace(cost, by={**cost.by, "dense": Cost(cost.layer.macs)}) for cost in findings.costs]
+    page = render(run, replace(findings, costs=costs))
+    assert "where that takes less. Dense: every layer multiplies.</p>" in page
+    assert page.count('<th scope="col">dense (µJ)</th>') == 2
+    assert re.search(r"<td>[\d.]+ µJ published, [\d.]+ µJ strict, [\d.]+ µJ dense</td>", page)
 
 
 def svg_of(picture):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from matplotlib.colors import to_rgb
-from matplotlib.image import imread
+from matplotlib.colors import to_hex
 
 from trevsnn.models import count_macs, create_model, parameter_counts
-from trevsnn.plots.comparison import plot_comparison
+from trevsnn.plots.style import MAIN, MUTED
 from trevsnn.studies import comparison
 from trevsnn.studies.comparison import Method, Row, measure, named_method, ratios
+from trevsnn.studies.comparison_picture import comparison_picture
 from trevsnn.studies.comparison_tables import comparison_tables, notes
 from trevsnn.studies.papers import PUBLISHED
 
@@ -22,9 +22,9 @@ def row(name, size=(3, 224, 224), timesteps=4, **values):
 @pytest.fixture
 def rows():
     """Of figures that are easily divided."""
-    energy = {"firing_rate": 0.084, "assumed": True}
-    small = {"parameters": 29_800_000, "macs": 10_900_000_000, "published": 2.8e9, "strict": 8e9, **energy}
-    peer = {"parameters": 29_700_000, "macs": 32_000_000_000, "published": 4.2e9, "strict": 4e9, **energy}
+    rate = {"firing_rate": 0.084, "assumed": True}
+    small = {"parameters": 29_800_000, "macs": 10_900_000_000, "energy": {"published": 2.8e9, "strict": 8e9}, **rate}
+    peer = {"parameters": 29_700_000, "macs": 32_000_000_000, "energy": {"published": 4.2e9, "strict": 4e9}, **rate}
     return [
         row("trevsnn_small", bytes_per_image=25.71e6, times=[4.0, 1.0, 2.0], **small),
         row("sdt_8_512", bytes_per_image=1028.4e6, times=[8.0, 8.0], **peer),
@@ -114,31 +114,36 @@ def test_networks_without_a_paper_have_no_table_of_papers():
     assert notes(digits) == []
 
 
-def test_a_picture_of_what_there_is(rows, tmp_path):
-    for some in (rows, rows[2:]):
-        plot_comparison(some, "title", tmp_path / "x.png")
-        assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-        (tmp_path / "x.png").unlink()
+def test_a_picture_of_what_there_is(rows):
+    memory, speed, energy = comparison_picture(rows, "title").axes
+    assert [label.get_text() for label in memory.get_yticklabels()] == [row.label for row in rows]
+    assert [bar.get_width() for bar in memory.patches] == [25.71, 1028.4]
+    assert list(memory.lines[0].get_xdata()) == [85.7], "the paper's"
+    assert [bar.get_width() for bar in speed.patches] == [2.0, 0.5]
+    assert [list(line.get_xdata()) for line in speed.lines] == [[1.0, 4.0], [0.5, 0.5]]
+    assert [bar.get_width() for bar in energy.patches] == [2.8, 4.2, 8.0, 4.0], "published, then strict"
+    assert list(energy.lines[0].get_xdata()) == [2.8, 4.5, 4.04]
+    assert energy.get_xlabel() == "energy, mJ per image (lighter: strict)"
+    for axes in comparison_picture(rows[2:], "title").axes:
+        assert not axes.patches, "nothing was measured"
 
 
-@pytest.mark.parametrize("of_spikingjelly", [False, True])
-def test_networks_of_spikingjelly_have_a_colour_of_their_own(of_spikingjelly, tmp_path):
+@pytest.mark.parametrize(("of_spikingjelly", "colour"), [(False, MAIN), (True, MUTED)])
+def test_networks_of_spikingjelly_have_a_colour_of_their_own(of_spikingjelly, colour):
     run = row("runs/one", bytes_per_image=1e6, of_spikingjelly=of_spikingjelly)
-    plot_comparison([run], "title", tmp_path / "x.png")
-    pixels = torch.tensor(imread(tmp_path / "x.png"))[..., :3]
-    for colour, there in (("#2a6f97", not of_spikingjelly), ("#9aa5b1", of_spikingjelly)):
-        assert bool(torch.isclose(pixels, torch.tensor(to_rgb(colour)), atol=1e-3).all(-1).any()) == there
+    (bar,) = comparison_picture([run], "title").axes[0].patches
+    assert to_hex(bar.get_facecolor()) == colour
 
 
 def test_methods_are_measured_in_turns(monkeypatch):
     order = []
 
-    def seconds(subject, task):
-        assert task.images.shape == (2, 1, 32, 32)
-        order.append(type(subject.network).__name__ + subject.network.config.memory)
+    def seconds(network, step):
+        assert step.images.shape == (2, 1, 32, 32)
+        order.append(type(network).__name__ + network.config.memory)
         return len(order)
 
-    monkeypatch.setattr(comparison, "measure_memory", lambda subject, task: 1000)
+    monkeypatch.setattr(comparison, "measure_memory", lambda network, step: 1000)
     monkeypatch.setattr(comparison, "measure_seconds", seconds)
     settings = [("trevsnn_digits", "packed"), ("trevsnn_digits", "reversible"), ("nothing", "")]
     rows = [Row(named_method(name, memory=memory, timesteps=2, firing_rate=0.1), 2) for name, memory in settings]

@@ -48,7 +48,7 @@ def run_with_output(digits, folder):
         (tensorboard, "SummaryWriter", "the log for TensorBoard could not be written: on purpose"),
         (tensorboard.SummaryWriter, "add_scalar", "the log for TensorBoard could not be written: on purpose"),
         (RunFolder, "_write_sample", "samples could not be written: on purpose"),
-        (confusion_module, "plot_confusion", "the confusion matrix could not be written: on purpose"),
+        (confusion_module, "confusion_figure", "the confusion matrix could not be written: on purpose"),
     ],
     ids=["tensorboard", "a value of it", "samples", "confusion"],
 )

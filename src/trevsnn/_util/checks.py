@@ -14,7 +14,7 @@ def require(settings: object, name: str, holds: bool, allowed: str) -> None:
 
 
 def is_whole(value: object) -> bool:
-    """Whether it is an integer, and no truth value."""
+    """Whether it is an integer, and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""What adorns a run, a picture or a log, is no reason to end it."""
+"""A picture or log of a run that cannot be written is a warning, and the run goes on."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

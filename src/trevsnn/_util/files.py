@@ -32,8 +32,8 @@ def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file to write.
-        shared: several processes may write it at once, the last of them for good. It is not waited for the disk then,
-            so the file may be lost or damaged when power is: for what can be made anew.
+        shared: several processes may write it at once, the last of them for good. Skips fsync, so a power failure may
+            lose the file; use it for caches.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():

@@ -1,4 +1,4 @@
-"""What a message says of names, and of other errors."""
+"""Did-you-mean suggestions, and other words for error messages."""
 
 import difflib
 from collections.abc import Sequence

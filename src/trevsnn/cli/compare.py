@@ -1,40 +1,29 @@
 """`trevsnn compare`."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from trevsnn._util.files import write_text
 from trevsnn._util.suggest import shortened, suggest
 from trevsnn.choices import Device, Precision
-from trevsnn.cli.energy import IMAGES
 from trevsnn.cli.found_data import with_data
-from trevsnn.cli.open_run import load_data, load_trained
-from trevsnn.cli.output import check_file, check_json, one_by_one, plain_console, show_table, write_json
+from trevsnn.cli.methods import cases_of, method_of
+from trevsnn.cli.output import check_file, check_json, one_by_one, plain_console, write_json
 from trevsnn.costs.machine import describe, named_values
-from trevsnn.costs.operations import Operations, check_firing_rate, measure_operations
-from trevsnn.data import LabelledData, default_workers, evaluation_batches
-from trevsnn.data.splitting import spread
-from trevsnn.models import SpikingNetwork, list_models
-from trevsnn.models.baselines import BASELINES
+from trevsnn.costs.operations import check_firing_rate
+from trevsnn.data import LabelledData
 from trevsnn.models.config import check_count
-from trevsnn.reversible import check_memory
 from trevsnn.studies.comparison import (
-    MEMOPT,
     REVERSIBLE,
-    InputSize,
-    Method,
     Row,
     measure,
-    named_method,
-    ratios,
 )
-from trevsnn.studies.comparison_tables import comparison_tables, notes
+from trevsnn.studies.comparison_file import row_as_json, take_over
+from trevsnn.studies.comparison_tables import comparison_tables, notes, sweep_tables
 from trevsnn.studies.papers import REFERENCE
-from trevsnn.training import RunFolder, choose_device
+from trevsnn.training import choose_device
 
 METHODS = (
     "trevsnn_tiny",
@@ -52,115 +41,122 @@ def compare(
     *methods: str,
     reference: str | None,
     device: Device,
-    batch: int | None,
+    batch: str | None,
     precision: Precision,
-    timesteps: int,
+    timesteps: str,
     resolution: int | None,
     repeats: int,
     firing_rate: float,
+    search_limit: float | None,
     plot: Path | None,
     output: Path | None,
     json: Path | None,
+    resume: bool,
 ) -> None:
     """See `trevsnn.cli.commands.compare`."""
     check_json(json)
     check_file(plot, "plot file")
     check_file(output, "output file")
     place = choose_device(device)
-    batch = BATCHES[place.type] if batch is None else batch
-    for name, value in (("batch", batch), ("timesteps", timesteps), ("repeats", repeats)):
-        check_count(name, value, 1)
+    batches = _several("batch", str(BATCHES[place.type]) if batch is None else batch)
+    steps = _several("timesteps", timesteps)
+    check_count("repeats", repeats, 1)
     if resolution is not None:
         check_count("resolution", resolution, 1)
     check_firing_rate(firing_rate)
     data: dict[str, LabelledData] = {}
-    rows = [Row(_method(name, timesteps, resolution, firing_rate, data), batch) for name in methods or METHODS]
+    make = partial(
+        method_of,
+        resolution=resolution,
+        firing_rate=firing_rate,
+        search_limit=SEARCH_LIMIT if search_limit is None else search_limit,
+        data=data,
+    )
+    cases = cases_of(methods or METHODS, batches, steps, make)
+    rows = [row for case in cases for row in case]
+    sweep = len(cases) > 1
     base = _reference(rows, reference)
-    settings = {"device": place.type, "precision": precision, "repeats": repeats, "assumed_firing_rate": firing_rate}
-    try:
-        measure(rows, place, precision, repeats, one_by_one)
-    finally:  # what there is after Ctrl-C, too
-        if any(row.parameters is not None for row in rows):
-            listed = [with_data([_as_json(row, base) | settings], data.get(row.method.name)) for row in rows]
-            write_json([row for (row,) in listed], json)
-            machine = describe(place)
-            about = f"batch {batch}, {precision}, repeats {repeats}; {named_values(machine)}"
-            _report(rows, base, about, output)
-            if plot is not None:
-                from trevsnn.plots.comparison import plot_comparison  # matplotlib is slow to import
+    machine = describe(place)
+    settings = {
+        "device": place.type,
+        "precision": precision,
+        "repeats": repeats,
+        "assumed_firing_rate": firing_rate,
+        "resolution": resolution,
+        "machine": machine,
+    }
+    others: list[Mapping[str, Any]] = []
+    if resume:
+        if json is None:
+            raise ValueError("resume=True goes on from a JSON file; give --json FILE")
+        others = take_over(rows, json, settings) if json.exists() else []
 
-                plot_comparison(rows, f"batch {batch}, {precision}, {machine['device']}", plot)
+    def save() -> None:
+        if any(row.parameters is not None for row in rows):
+            listed = [with_data([row_as_json(row, base(row)) | settings], data.get(row.method.name)) for row in rows]
+            write_json([*(row for (row,) in listed), *others], json)
+
+    about = f"batch {', '.join(map(str, batches))}, {precision}"
+    try:
+        for case in cases:
+            where = f"batch {case[0].batch}, T = {case[0].timesteps}: " if sweep else ""
+            measure(case, place, precision, repeats, partial(_with_bar, where=where), save)
+    finally:  # what there is after Ctrl-C, too
+        save()
+        if any(row.parameters is not None for row in rows):
+            _report(rows, base, sweep, f"{about}, repeats {repeats}; {named_values(machine)}", output)
+            if plot is not None:
+                _plot(rows, sweep, f"{about}, {machine['device']}", plot)
     if all(row.error is not None for row in rows):
         raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
 
 
-def _method(
-    name: str, timesteps: int, resolution: int | None, firing_rate: float, data: dict[str, LabelledData]
-) -> Method:
-    """A run, whose data set comes into `data`, or an untrained network.
+def _several(name: str, text: str) -> list[int]:
+    """The numbers of a list with commas.
 
     Raises:
-        ValueError: when it is neither, or its options do not fit; a network that a package is missing for comes to
-            nothing later.
+        ValueError: when they are not.
     """
-    network, _, memory = name.removesuffix(MEMOPT).partition(":")
-    memopt = name.endswith(MEMOPT)
-    if network not in (*list_models(), *BASELINES):
-        if not Path(name).exists():
-            raise ValueError(f"{name!r} is neither a run nor a network; {suggest(network, list_models())}")
-        return _run(name, data)
-    if memopt and network not in BASELINES:
-        raise ValueError(f"{name!r}: {MEMOPT} is for SpikingJelly's networks, {', '.join(BASELINES)}")
-    if memory:
-        if network in BASELINES:
-            raise ValueError(f"{name!r}: a memory setting is not for SpikingJelly's networks; leave :{memory} out")
-        check_memory(memory)
-    method = named_method(
-        network, memory=memory, memopt=memopt, timesteps=timesteps, resolution=resolution, firing_rate=firing_rate
-    )
-    if network in list_models():
-        with torch.device("meta"):
-            model, size = method.build()
-            model.check_input(torch.empty(model.config.input_shape(1, *size[1:])))
-    return method
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}={text!r} must be integers with commas between them, 4 or 1,2,4") from None
+    for number in numbers:
+        check_count(name, number, 1)
+    return list(dict.fromkeys(numbers))
 
 
-def _run(folder: str, data: dict[str, LabelledData]) -> Method:
-    """What a run left, its energy and rates measured on test images."""
-    trained = load_trained(Path(folder), torch.device("cpu"))
-    dataset = data[folder] = load_data(trained, None, None)
-    history = RunFolder(folder).read_metrics() if Path(folder).is_dir() else []
-
-    def count(model: SpikingNetwork, size: InputSize) -> Operations:
-        samples, workers = spread(dataset.test, IMAGES), default_workers(dataset.in_memory)
-        return measure_operations(model, evaluation_batches(samples, trained.preprocessing, workers=workers))
-
-    return Method(
-        name=folder,
-        build=lambda: (trained.model, trained.preprocessing.input_size),
-        count=count,
-        accuracy=history[-1]["test_accuracy"] if history else None,
-    )
-
-
-def _reference(rows: Sequence[Row], name: str | None) -> Row:
+def _reference(rows: Sequence[Row], name: str | None) -> Callable[[Row], Row]:
+    """What a row is compared with: the method of this name, with the same batch, and where it can be the same T."""
     names = [row.method.name for row in rows]
     if name is None:
         name = REFERENCE if REFERENCE in names else names[0]
     name = name.removesuffix(REVERSIBLE)
     if name not in names:
         raise ValueError(f"reference={name!r} is none of the methods; {suggest(name, names)}")
-    return rows[names.index(name)]
+    references = [row for row in rows if row.method.name == name]
+
+    def reference_of(row: Row) -> Row:
+        alike = [one for one in references if one.batch == row.batch]
+        return next((one for one in alike if one.timesteps == row.timesteps), alike[0])
+
+    return reference_of
 
 
-def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None) -> None:
-    tables, lines = comparison_tables(rows, reference), notes(rows)
-    if any(row.assumed for row in rows):
+def _with_bar(rows: Iterable[Row], what: str, where: str = "") -> Iterable[Row]:
+    """The rows, with a bar on a terminal."""
+    return one_by_one(rows, where + what)
+
+
+def _report(rows: Sequence[Row], reference: Callable[[Row], Row], sweep: bool, about: str, output: Path | None) -> None:
+    base = reference(rows[0])
+    tables = sweep_tables(rows, base.label) if sweep else comparison_tables(rows, base)
+    lines = notes(rows)
+    if any(row.assumed for row in rows) and not sweep:
         lines.append("energy of untrained networks: every neuron is assumed to fire at the same rate")
     lines.append(f"measured with {about}")
     for table in tables:
-        plain_console().print(f"{table.title}:")
-        show_table(table.rows, table.columns)
+        table.show(plain_console())
     for line in lines:
         plain_console().print(line, soft_wrap=True)
     if output is not None:
@@ -168,15 +164,8 @@ def _report(rows: Sequence[Row], reference: Row, about: str, output: Path | None
         write_text(output, "\n\n".join([*(table.markdown() for table in tables), listed]) + "\n")
 
 
-def _as_json(row: Row, reference: Row) -> dict[str, Any]:
-    values = {name: value for name, value in vars(row).items() if name != "method"}
-    compared = {name: {"measured": ours, "paper": theirs} for name, (ours, theirs) in ratios(row, reference).items()}
-    return {
-        "method": row.method.name,
-        "accuracy": row.method.accuracy,
-        **values,
-        "seconds": row.seconds,
-        "paper": asdict(row.paper) if row.paper else None,
-        "reference": reference.method.name,
-        "ratios": compared,
-    }
+def _plot(rows: Sequence[Row], sweep: bool, title: str, path: Path) -> None:
+    from trevsnn.plots.style import save_png  # matplotlib is slow to import
+    from trevsnn.studies.comparison_picture import comparison_picture, sweep_picture
+
+    save_png((sweep_picture if sweep else comparison_picture)(rows, title), path)

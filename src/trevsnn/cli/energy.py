@@ -1,7 +1,6 @@
 """`trevsnn energy`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from trevsnn.cli.found_data import show_data, with_data
 from trevsnn.cli.image_source import ImageSource
 from trevsnn.cli.open_run import OpenedImages, Trained, load_trained, open_images
 from trevsnn.cli.output import check_file, check_json, say, show_table, write_json
-from trevsnn.costs.energy import Cost, LayerCost, layer_costs, mean_firing_rate, total
+from trevsnn.costs.energy import CONVENTIONS, PAPER, Cost, LayerCost, layer_costs, mean_firing_rate, total, totals
 from trevsnn.costs.operations import Operations, assume_operations, measure_operations
 from trevsnn.costs.over_time import cost_over_time
 from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing, load_dataset
@@ -32,9 +31,6 @@ _COLUMNS = {
     "macs": "MACs (M)",
     "firing_rate": "firing rate",
     "silent": "silent",
-    "published_energy": "published",
-    "strict_energy": "strict",
-    "unmerged_energy": "strict unmerged",
 }
 
 
@@ -127,9 +123,10 @@ def _measured(network: str, model: SpikingNetwork, opened: OpenedImages, count: 
 
 
 def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, dataset: LabelledData | None) -> None:
-    rows, everything = [_row(cost) for cost in costs], _sum("total", costs)
+    rows = [_row(cost) for cost in costs]
+    everything = _sum("total", costs)
     write_json(with_data([*rows, everything], dataset), json)
-    unit, scale = unit_of(everything["published_energy"])
+    unit, scale = unit_of(everything[f"{PAPER}_energy"])
     if every:
         _show(
             [row | {"place": _place(row)} for row in rows], ("µJ", 1e6), except_for=("level", "step", "unmerged_energy")
@@ -139,12 +136,12 @@ def _report_layers(costs: Sequence[LayerCost], every: bool, json: Path | None, d
     kinds = dict.fromkeys(cost.layer.kind for cost in costs)
     sums = [_sum(kind, [cost for cost in costs if cost.layer.kind == kind]) for kind in kinds]
     _show([*sums, everything], (unit, scale), except_for=("place", "level", "step", "silent"))
-    macs = total(cost.published for cost in costs if cost.firing_rate is None).energy / scale
+    macs = total(cost.by[PAPER] for cost in costs if cost.firing_rate is None).energy / scale
     driven = Cost(0, sum(cost.layer.macs for cost in costs if cost.firing_rate is not None)).energy / scale
     rate = mean_firing_rate(costs)
     if any(cost.merged for cost in costs):
         say("* merged: counted with the layer before or after it")
-    say(f"published: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
+    say(f"{PAPER}: {macs:,.3f} {unit} of MACs + {driven:,.3f} {unit} x the mean firing rate, {rate:.2%}")
 
 
 def _by_level_and_step(costs: Sequence[LayerCost]) -> list[dict[str, Any]]:
@@ -174,16 +171,19 @@ def _report_over_time(
     dataset: LabelledData | None,
 ) -> None:
     points = cost_over_time(config, size, rate)
-    rows = [asdict(point) | {"fusion_share": point.fusion_macs / point.macs} for point in points]
+    rows = [
+        {name: value for name, value in vars(point).items() if name != "energy"}
+        | {**point.energy, "fusion_share": point.fusion_macs / point.macs}
+        for point in points
+    ]
     write_json(with_data(rows, dataset), json)
-    unit, scale = unit_of(max(point.published for point in points))
-    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys(("published", "strict", "resnet"), scale)
+    unit, scale = unit_of(max(point.energy[PAPER] for point in points))
+    scales = {"macs": 1e6, "resnet_macs": 1e6} | dict.fromkeys((*CONVENTIONS, "resnet"), scale)
     columns = {
         "timesteps": "T",
         "macs": "MACs (M)",
         "fusion_share": "of these fusion",
-        "published": f"published {unit}",
-        "strict": f"strict {unit}",
+        **{name: f"{name} {unit}" for name in CONVENTIONS},
         "resnet_macs": "spiking ResNet-34 MACs (M)",
         "resnet": f"spiking ResNet-34 {unit}",
     }
@@ -192,10 +192,11 @@ def _report_over_time(
     say(f"{blocks} blocks per level in all at every T; mean firing rate {rate:.2%} in both networks")
     say("spiking ResNet-34: the first convolution makes MACs of the image, once; all others accumulate at every step")
     if plot is not None:
-        from trevsnn.plots.energy import plot_over_time  # matplotlib is slow to import
+        from trevsnn.costs.over_time_picture import over_time_picture  # matplotlib is slow to import
+        from trevsnn.plots.style import save_png
 
         title = f"inference of one image, {' x '.join(map(str, size[1:]))}, mean firing rate {rate:.1%}"
-        plot_over_time(points, name, title, plot)
+        save_png(over_time_picture(points, name, title), plot)
 
 
 def _row(cost: LayerCost) -> dict[str, Any]:
@@ -224,10 +225,9 @@ def _sum(name: str, costs: Sequence[LayerCost]) -> dict[str, Any]:
 
 
 def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
-    sums = {"published": total(c.published for c in costs), "strict": total(c.strict for c in costs)}
     parts = ("macs", "accumulates", "energy")
     return {
-        **{f"{name}_{part}": getattr(cost, part) for name, cost in sums.items() for part in parts},
+        **{f"{name}_{part}": getattr(cost, part) for name, cost in totals(costs).items() for part in parts},
         "merged": all(cost.merged for cost in costs),
         "unmerged_energy": total(cost.unmerged for cost in costs).energy,
     }
@@ -235,17 +235,17 @@ def _sums(costs: Sequence[LayerCost]) -> dict[str, Any]:
 
 def _show(rows: Sequence[dict[str, Any]], unit: tuple[str, float], except_for: Sequence[str]) -> None:
     """As a table, without columns that say nothing: operations in millions, energy in a unit of so many pJ."""
+    energies = {f"{name}_energy": f"{name} {unit[0]}" for name in CONVENTIONS}
+    energies["unmerged_energy"] = f"strict unmerged {unit[0]}"
     columns = {
-        name: f"{heading} {unit[0]}" if name.endswith("energy") else heading
-        for name, heading in _COLUMNS.items()
+        name: heading
+        for name, heading in (_COLUMNS | energies).items()
         if name not in except_for and any(row[name] not in (None, "") for row in rows)
     }
-    scales = {
-        name: unit[1] if name.endswith("energy") else 1e6 for name in columns if name.endswith(("macs", "energy"))
-    }
+    scales = {"macs": 1e6} | dict.fromkeys(energies, unit[1])
     shown = [
         {name: "" if row[name] is None else row[name] for name in columns}
-        | {name: f"{row[name] / scale:,.3f}" for name, scale in scales.items()}
+        | {name: f"{row[name] / scale:,.3f}" for name, scale in scales.items() if name in columns}
         for row in rows
     ]
     for line, row in zip(shown, rows, strict=True):

@@ -39,9 +39,10 @@ def evaluate_run(
         batches = _shuffled(batches)
     result = evaluate(trained.model, batches, images.bad)
     if confusion is not None:
-        from trevsnn.plots.confusion import plot_confusion  # matplotlib is slow to import
+        from trevsnn.plots.confusion import confusion_figure  # matplotlib is slow to import
+        from trevsnn.plots.style import save_png
 
-        plot_confusion(result.confusion, dataset.class_names, confusion)
+        save_png(confusion_figure(result.confusion, dataset.class_names), confusion)
     things = "recordings" if trained.model.config.frames else "images"
     row = {
         "run": str(run),

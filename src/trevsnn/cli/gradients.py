@@ -83,13 +83,14 @@ def gradients(
 
 
 def _plot(studies: Sequence[Sequence[LayerSimilarity]], used: Sequence[int], info: WeightsInfo, plot: Path) -> None:
-    from trevsnn.plots.gradients import plot_gradients  # matplotlib is slow to import
+    from trevsnn.plots.gradients import gradients_figure  # matplotlib is slow to import
+    from trevsnn.plots.style import save_png
 
     layers = [s.layer for s in studies[0]]
     by_cut = {cut: [[s.spatial[cut] for s in study] for study in studies] for cut in studies[0][0].spatial}
     number = " or ".join(f"{count:,}" for count in sorted(set(used)))  # runs may be of different data
     title = f"spatial gradients of {info.model} on {info.dataset}, {len(studies)} run(s), {number} images"
-    plot_gradients(layers, by_cut, CUTS, title, plot)
+    save_png(gradients_figure(layers, by_cut, CUTS, title), plot)
 
 
 def _trained_on_digits(output: Path, device: Device) -> tuple[Path, ...]:

@@ -69,9 +69,11 @@ def memory(
             for steps in plot_timesteps
         ]
         show_table(over_time, {"T": "T", **{setting: f"{setting}, MB per image" for setting in _SETTINGS}})
-        from trevsnn.plots.memory import plot_memory  # matplotlib is slow to import
+        from trevsnn.plots.memory import memory_figure  # matplotlib is slow to import
+        from trevsnn.plots.style import save_png
 
-        plot_memory(curves, f"training memory of {model}, {size} x {size}, batch {batch}, {precision}, {place}", plot)
+        title = f"training memory of {model}, {size} x {size}, batch {batch}, {precision}, {place}"
+        save_png(memory_figure(curves, title), plot)
 
 
 def parse_bytes(text: str) -> int:

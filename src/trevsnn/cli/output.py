@@ -1,15 +1,14 @@
 """Tables on the screen and as JSON."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.table import Table
 
 from trevsnn._util.files import write_text
+from trevsnn._util.table import Table
 
 Item = TypeVar("Item")
 
@@ -27,15 +26,7 @@ def say(*lines: str) -> None:
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """Print rows as a table: `columns` gives the heading of each value by name, in order; floats are shares."""
-    table = Table()
-    for number, heading in enumerate(columns.values()):
-        table.add_column(heading, overflow="fold", justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*(_format(row[name]) for name in columns))
-    console = plain_console()
-    if not console.is_terminal:  # a file or pipe has no width: nothing needs folding there
-        console = plain_console(max(console.width, plain_console(10_000).measure(table).maximum))
-    console.print(table)
+    Table("", columns, rows).show(plain_console())
 
 
 def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
@@ -46,7 +37,7 @@ def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
     """
     if path is not None:
         try:
-            write_text(path, json.dumps(list(rows), indent=2) + "\n")
+            write_text(path, Table("", {}, rows).json())
         except OSError as error:
             raise ValueError(f"json file {str(path)!r} cannot be written: {error.strerror}") from error
 
@@ -70,12 +61,6 @@ def check_file(path: Path | None, what: str) -> None:
         raise ValueError(f"{what} {str(path)!r}: the folder {str(path.parent)!r} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ValueError(f"{what} {str(path)!r} cannot be written: no permission")
-
-
-def _format(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.2%}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def one_by_one(items: Iterable[Item], what: str) -> Iterable[Item]:

@@ -66,10 +66,12 @@ def show(
         for t, frame in enumerate(clip):
             best, found = classify(frame).softmax(1)[0].max(0)
             captions[t] += f"\n{names[found] if names else int(found)} {best:.0%}"
-    from trevsnn.plots.events import plot_frames  # matplotlib is slow to import
+    from trevsnn.plots.events import frames_figure  # matplotlib is slow to import
+    from trevsnn.plots.style import save_png
 
     duration = (int(events.t[-1]) - int(events.t[0])) / 1e6
-    plot_frames(frames, captions, f"{recording.name}: {len(events):,} events in {duration:.3g} s", output, rates)
+    title = f"{recording.name}: {len(events):,} events in {duration:.3g} s"
+    save_png(frames_figure(frames, captions, title, rates), output)
     say(f"{output}: {len(frames)} frames")
 
 

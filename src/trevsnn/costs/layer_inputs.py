@@ -53,7 +53,8 @@ class Received:
             self.size = torch.Size((layer.in_features, 1, 1))
         else:
             assert isinstance(layer, nn.Conv2d)
-            self.conv, self.size = layer, x.shape[-3:]
+            self.conv = layer
+            self.size = x.shape[-3:]
         self.nonzero = torch.zeros(self.size, dtype=torch.int32, device=x.device)
         self.sum = torch.zeros((), dtype=torch.float64, device=x.device)
         self.others = torch.zeros((), dtype=torch.int64, device=x.device)
@@ -83,7 +84,8 @@ class Received:
 def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
     """Fills the dictionary while the network runs, in the order in which its layers do."""
     received: dict[Place, Received] = {}
-    here, handles = Place(), []
+    here = Place()
+    handles = []
 
     def enter(place: Place) -> Callable[..., None]:
         def hook(*_: Any) -> None:

@@ -1,6 +1,6 @@
 """Operations of inference and firing rates, layer by layer, of one image or clip.
 
-An operation is an input value other than 0 meeting a weight. Zero padding is no input: where a kernel sticks out of
+An operation is an input value other than 0 meeting a weight. Zero padding does not count: where a kernel sticks out of
 the map, it costs nothing. `Layer.macs` alone is the usual figure of an ordinary network, in which every tap of the
 kernel counts, zeros and padding too. Biases, BatchNorm (part of the convolution before it once folded), residual sums,
 products of spikes with spikes (a transformer's attention), pooling and the update of the neurons are not counted.
@@ -47,7 +47,7 @@ class Layer:
     """Share of inputs that were spikes, or sums of spikes, mean over images; of the head and of linear layers, which
     receive means of spikes, their mean; None where the input is none of these."""
     silent: float | None
-    """Share of inputs that were 0 in every image; None where they are no spikes, or nothing was run."""
+    """Share of inputs that were 0 in every image; None where they are not spikes, or nothing was run."""
     always: float | None
     """Share of inputs that were spikes in every image; None as for `silent`."""
 
@@ -96,7 +96,10 @@ def measure_operations(model: SpikingNetwork, batches: Iterable[Batch], bad: Bad
         BadImageError: for an image that cannot be read, unless they are listed.
         ValueError: when none can be read.
     """
-    device, training, images, bad = next(model.parameters()).device, model.training, 0, bad or BadImages()
+    device = next(model.parameters()).device
+    training = model.training
+    images = 0
+    bad = bad or BadImages()
     model.eval()
     try:
         with torch.inference_mode(), recording(model) as received:
@@ -186,7 +189,8 @@ def _first_of_pair(place: Place, record: Received) -> Place | None:
 
 
 def _layer(place: Place, record: Received, images: int, assumed: bool) -> Layer:
-    wiring, binary = record.wiring(), not record.others
+    wiring = record.wiring()
+    binary = not record.others
     counted, values = record.samples if record.once else images, record.samples * record.size.numel()
     rate = None
     if place.name in _POOLED or place.kind == "linear":
@@ -214,7 +218,8 @@ def _share(where: Tensor) -> float:
 def _chains(received: dict[Place, Received], images: int, linear: bool, assumed: bool = False) -> tuple[Chain, ...]:
     chains: dict[Place, Chain] = {}
     for place, record in received.items():
-        layer, first = _layer(place, record, images, assumed), _first_of_pair(place, record)
+        layer = _layer(place, record, images, assumed)
+        first = _first_of_pair(place, record)
         if first is None or not (linear or place.block is not None):
             chains[place] = Chain(layers=(layer,), merged=None)
         else:

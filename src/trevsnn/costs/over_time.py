@@ -12,7 +12,7 @@ rate as the T-RevSNN, the convolutions of its shortcuts and the classifier inclu
 Source: Hu et al., "Advancing Spiking Neural Networks Toward Deep Residual Learning", IEEE TNNLS 2024 (MS-ResNet).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet34
 
-from trevsnn.costs.energy import Cost, layer_costs, total
+from trevsnn.costs.energy import Cost, layer_costs, totals
 from trevsnn.costs.operations import assume_operations
 from trevsnn.models import NetworkConfig, TRevSNN
 
@@ -36,10 +36,8 @@ class CostOverTime:
     """Of the T-RevSNN, every spike counted as if it were a number."""
     fusion_macs: int
     """Its part in the convolutions between levels."""
-    published: float
-    """pJ by the published convention."""
-    strict: float
-    """pJ by the strict one."""
+    energy: Mapping[str, float]
+    """pJ by convention."""
     resnet_macs: int
     """Of the spiking ResNet-34, all steps, every spike counted as if it were a number."""
     resnet: float
@@ -78,8 +76,7 @@ def cost_over_time(
                 timesteps=steps,
                 macs=sum(cost.layer.macs for cost in costs),
                 fusion_macs=sum(cost.layer.macs for cost in costs if cost.layer.kind == "fusion"),
-                published=total(cost.published for cost in costs).energy,
-                strict=total(cost.strict for cost in costs).energy,
+                energy={name: cost.energy for name, cost in totals(costs).items()},
                 resnet_macs=first + steps * others,
                 resnet=Cost(first, steps * firing_rate * others).energy,
             )

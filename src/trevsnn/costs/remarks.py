@@ -39,7 +39,8 @@ def firing_remarks(operations: Operations) -> list[str]:
     layers = [layer for layer in operations.layers if layer.silent is not None and layer.always is not None]
     inside = [layer for layer in layers if layer.kind == _INSIDE]
     outside = [layer for layer in layers if layer.kind != _INSIDE]
-    images, found = f"{operations.images:,} samples", []
+    images = f"{operations.images:,} samples"
+    found = []
     if silent := [layer for layer in inside if layer.silent == 1]:
         found.append(
             f"{len(silent)} of {len(inside)} blocks are silent, as no neuron inside fired in any of {images} "

@@ -1,6 +1,6 @@
 """Where the bytes of one training step go, measured.
 
-A step is run twice: once to count its highest allocation (`trevsnn.costs.peak_memory`), once with an eye on every
+A step is run twice: once to count its highest allocation (`trevsnn.costs.peak_memory`), once watching every
 tensor that it makes, to see which of them the backward pass will still need when the forward pass is over.
 """
 

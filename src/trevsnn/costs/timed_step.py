@@ -1,12 +1,12 @@
 """Memory and time of a training step of any network, so that several can be compared.
 
 A step is the forward pass, the loss and the backward pass; gradients are allocated beforehand, and there is no
-optimizer. Networks are measured in turns: one runs on the device, the others wait in host memory without gradients.
+optimizer. Networks are measured in turns: one is on the device, the others wait in host memory without gradients.
 """
 
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -25,62 +25,48 @@ NOT_INSTALLED = "not installed: pip install trevsnn[baselines]"
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is trained on: images (N, C, H, W) or clips (T, N, C, H, W), and labels (N,)."""
+class TrainingStep:
+    """A batch of images (N, C, H, W) or clips (T, N, C, H, W), its labels (N,), and the loss of outputs and labels."""
 
     images: Tensor
     labels: Tensor
     precision: Precision
+    loss: Callable[[Any, Tensor], Tensor]
 
     @property
     def device(self) -> torch.device:
         """Where the step runs."""
         return self.images.device
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Within it, networks compute in the precision."""
-        return autocast(self.precision, self.device)
+    def forward(self, network: nn.Module) -> Any:
+        """What the network returns, computed in the precision."""
+        with autocast(self.precision, self.device):
+            return network(self.images)
 
-
-@dataclass(frozen=True)
-class Subject:
-    """A network, the loss of its outputs, and what it has to forget between two steps."""
-
-    network: nn.Module
-    loss: Callable[[Any, Tensor], Tensor]
-    reset: Callable[[nn.Module], None] = lambda network: None
-
-    def step(self, task: Task) -> None:
+    def run(self, network: nn.Module) -> None:
         """Forward pass, loss, backward pass."""
-        with task.autocast():
-            loss = self.loss(self.network(task.images), task.labels)
+        with autocast(self.precision, self.device):
+            loss = self.loss(network(self.images), self.labels)
         loss.backward()
 
-    def park(self) -> None:
-        """Leave the device, without gradients."""
-        self.network.zero_grad(set_to_none=True)
-        self.reset(self.network)
-        self.network.to("cpu")
 
-
-def measure_memory(subject: Subject, task: Task) -> int:
+def measure_memory(network: nn.Module, step: TrainingStep) -> int:
     """Peak bytes of one training step over what was live before it: parameters, gradients, images."""
-    with _on_stage(subject, task.device):
-        subject.reset(subject.network)
-
-        def step() -> None:
-            subject.step(task)
-            subject.reset(subject.network)
-
-        return peak_bytes(step, task.device)
+    with _on_device(network, step.device):
+        return peak_bytes(lambda: step.run(network), step.device)
 
 
-def measure_seconds(subject: Subject, task: Task) -> float:
+def measure_seconds(network: nn.Module, step: TrainingStep) -> float:
     """Mean time of a training step (s) over a few, after as many to warm up."""
-    steps = STEPS[task.device.type]
-    with _on_stage(subject, task.device):
-        _run(subject, task, steps)
-        return mean(_run(subject, task, steps))
+    with _on_device(network, step.device):
+        _times(network, step)
+        return mean(_times(network, step))
+
+
+def move_to_cpu(network: nn.Module) -> None:
+    """Let it wait in host memory, without gradients."""
+    network.zero_grad(set_to_none=True)
+    network.to("cpu")
 
 
 class HasError(Protocol):
@@ -104,7 +90,7 @@ def failures_in(row: HasError) -> Iterator[None]:
 
 
 @contextmanager
-def room(device: torch.device) -> Iterator[None]:
+def memory_limit(device: torch.device) -> Iterator[None]:
     """Return free memory to the system; on a CPU, let an allocation beyond it fail, before the process is ended.
 
     The limit is Linux's; elsewhere there is none.
@@ -128,20 +114,14 @@ def room(device: torch.device) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
-    return sum(p.numel() for p in network.parameters())
-
-
-def _run(subject: Subject, task: Task, steps: int) -> list[float]:
-    """Time of each of some training steps (s)."""
+def _times(network: nn.Module, step: TrainingStep) -> list[float]:
+    """Of each of some training steps (s)."""
     seconds = []
-    for _ in range(steps):
-        subject.reset(subject.network)
-        _synchronize(task.device)
+    for _ in range(STEPS[step.device.type]):
+        _synchronize(step.device)
         start = perf_counter()
-        subject.step(task)
-        _synchronize(task.device)
+        step.run(network)
+        _synchronize(step.device)
         seconds.append(perf_counter() - start)
     return seconds
 
@@ -152,15 +132,15 @@ def _synchronize(device: torch.device) -> None:
 
 
 @contextmanager
-def _on_stage(subject: Subject, device: torch.device) -> Iterator[None]:
-    """The network on the device with its gradients allocated, and afterwards out of the way."""
-    subject.network.to(device)
-    for p in subject.network.parameters():
+def _on_device(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """The network on the device with its gradients allocated, and afterwards on the CPU."""
+    network.to(device)
+    for p in network.parameters():
         p.grad = torch.zeros_like(p)
     try:
         yield
     finally:
-        subject.park()
+        move_to_cpu(network)
 
 
 def _first_number(path: str, name: str) -> int:

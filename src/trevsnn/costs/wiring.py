@@ -40,7 +40,9 @@ class Wiring:
 
 def _taps(conv: nn.Conv2d, axis: int, size: int) -> Tensor:
     """(outputs, inputs) along rows (axis 0) or columns (axis 1)."""
-    kernel, stride, padding = conv.kernel_size[axis], conv.stride[axis], int(conv.padding[axis])
+    kernel = conv.kernel_size[axis]
+    stride = conv.stride[axis]
+    padding = int(conv.padding[axis])
     outputs = (size + 2 * padding - kernel) // stride + 1
     taps = torch.arange(size) + padding - stride * torch.arange(outputs)[:, None]
     return ((taps >= 0) & (taps < kernel)).float()

@@ -1,83 +1,81 @@
 """Methods side by side, as a picture."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from statistics import median
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trevsnn._util.files import atomic_path
-from trevsnn._util.units import unit_of
-from trevsnn.studies.comparison import Row
+from trevsnn.plots.style import CONTRAST, MAIN, MUTED, new_figure, tidy
 
-_OURS, _PEERS, _LIGHTER, _PAPER = "#2a6f97", "#9aa5b1", 0.45, "#b0413e"
+_FAINTEST = 0.45
+
+Values = Sequence[float | None]
 
 
-def plot_comparison(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Draw memory, speed and energy to a PNG file, a bar per method and a mark where papers report a figure.
+@dataclass(frozen=True)
+class Panel:
+    """One quantity, with a value for each method; None where there is none."""
+
+    label: str
+    bars: Sequence[Values]
+    """One series, or several, drawn below each other, the first in full colour."""
+    marks: Values = ()
+    """What is reported elsewhere."""
+    ranges: Sequence[Sequence[float]] = ()
+    """Lowest and highest value, or nothing."""
+
+
+def comparison_figure(names: Sequence[str], muted: Sequence[bool], panels: Sequence[Panel], title: str) -> Figure:
+    """Bars with their values, a panel next to the other.
 
     Args:
-        rows: as measured; what is missing has no bar.
+        names: of the methods.
+        muted: which of them have the colour of the background.
+        panels: the quantities.
         title: above the picture.
-        path: file to write.
     """
-    figure = Figure(figsize=(12, 1.6 + 0.42 * len(rows)), layout="constrained")
-    memory, speed, energy = figure.subplots(1, 3, sharey=True)
-    colours = [_PEERS if row.of_spikingjelly else _OURS for row in rows]
-    places = [float(i) for i in range(len(rows))]
-    above, below = ([place + shift for place in places] for shift in (-0.22, 0.22))
-    unit, scale = unit_of(max((row.strict or 0 for row in rows), default=0))
-
-    _bars(memory, places, [_divided(row.bytes_per_image, 1e6) for row in rows], colours)
-    _marks(memory, below, [_divided(row.paper and row.paper.bytes_per_image, 1e6) for row in rows])
-    memory.set_xlabel("training memory, MB per image")
-    highest = [row.rates[-1] if row.rates else None for row in rows]
-    _bars(speed, places, [median(row.rates) if row.rates else None for row in rows], colours, highest)
-    for place, row in enumerate(rows):
-        if row.rates:
-            speed.plot([row.rates[0], row.rates[-1]], [place, place], color="black", linewidth=1)
-    speed.set_xlabel("training speed, images/s")
-    _bars(energy, above, [_divided(row.published, scale) for row in rows], colours, height=0.36)
-    _bars(energy, below, [_divided(row.strict, scale) for row in rows], colours, height=0.36, alpha=_LIGHTER)
-    _marks(energy, places, [_divided(row.paper and row.paper.energy, scale) for row in rows])
-    energy.set_xlabel(f"energy, {unit} per image (lighter: strict)")
-
-    memory.set_yticks(places, [row.label for row in rows])
-    memory.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
-    for axes in (memory, speed, energy):
-        axes.set_xlim(0, axes.get_xlim()[1] * 1.15)  # room for the figures
-        axes.spines[["top", "right"]].set_visible(False)
+    figure = new_figure(12, 1.6 + 0.42 * len(names))
+    places = figure.subplots(1, len(panels), sharey=True, squeeze=False).flat
+    colours = [MUTED if is_muted else MAIN for is_muted in muted]
+    for axes, panel in zip(places, panels, strict=True):
+        _draw(axes, panel, colours)
+        axes.set_xlabel(panel.label)
+        axes.set_xlim(0, axes.get_xlim()[1] * 1.15)  # values fit in at the ends of the bars
+        tidy(axes, grid=False)
         axes.tick_params(axis="y", length=0)
-    if handles := [handle for axes in (memory, energy) for handle in axes.get_legend_handles_labels()[0]]:
+    places[0].set_yticks(range(len(names)), names)
+    places[0].set_ylim(len(names) - 0.4, -0.6)  # the first on top
+    if handles := [handle for axes in places for handle in axes.get_legend_handles_labels()[0]]:
         figure.legend(handles[:1], ["as reported"], loc="outside lower right", frameon=False)
     figure.suptitle(title, fontsize=10)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    return figure
 
 
-def _bars(
-    axes: Axes,
-    places: Sequence[float],
-    values: Sequence[float | None],
-    colours: Sequence[str],
-    beyond: Sequence[float | None] | None = None,
-    height: float = 0.7,
-    alpha: float = 1.0,
-) -> None:
-    """Bars with their values at their ends, or further out."""
-    for place, value, colour, mark in zip(places, values, colours, beyond or values, strict=True):
-        if value is not None:
-            axes.barh(place, value, height, color=colour, alpha=alpha)
-            text, end = f"{value:,.0f}" if value >= 100 else f"{value:.3g}", max(value, mark or 0)
-            axes.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
-
-
-def _marks(axes: Axes, places: Sequence[float], values: Sequence[float | None]) -> None:
-    known = [(value, place) for place, value in zip(places, values, strict=True) if value is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), "D", color=_PAPER, markersize=4, label="as reported")
-
-
-def _divided(value: float | None, by: float) -> float | None:
-    return None if value is None else value / by
+def _draw(axes: Axes, panel: Panel, colours: Sequence[str]) -> None:
+    number = len(panel.bars)
+    distance = 0.7 if number == 1 else 0.88 / number
+    height = 0.7 if number == 1 else 0.72 / number
+    for i, values in enumerate(panel.bars):
+        shift = (i - (number - 1) / 2) * distance
+        opacity = 1 - i * (1 - _FAINTEST) / max(1, number - 1)
+        for place, value in enumerate(values):
+            if value is not None:
+                axes.barh(place + shift, value, height, color=colours[place], alpha=opacity)
+                text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+                end = max((value, *(panel.ranges[place] if panel.ranges else ())))
+                axes.annotate(text, (end, place + shift), (5, 0), textcoords="offset points", va="center", fontsize=8)
+    for place, ends in enumerate(panel.ranges):
+        if ends:
+            axes.plot(ends, [place, place], color="black", linewidth=1)
+    marked = [(value, place) for place, value in enumerate(panel.marks) if value is not None]
+    if marked:
+        lower = 0.22 if number == 1 else 0
+        axes.plot(
+            [value for value, _ in marked],
+            [place + lower for _, place in marked],
+            "D",
+            color=CONTRAST,
+            markersize=4,
+            label="as reported",
+        )

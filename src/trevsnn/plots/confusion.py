@@ -1,39 +1,36 @@
 """A confusion matrix as a picture."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
-from trevsnn._util.files import atomic_path
 from trevsnn.plots.lettering import drawable, letter_with_fonts, shortened, told_apart
+from trevsnn.plots.style import new_figure
 
 MOST_NAMED, _MOST_COUNTED = 60, 25
-"""Classes whose names, and whose counts, still find room."""
+"""Most classes whose names, and whose counts, fit in."""
 
 
-def plot_confusion(counts: Tensor, class_names: Sequence[str], path: Path) -> None:
-    """Draw how many samples of each class were taken for which to a PNG file.
+def confusion_figure(counts: Tensor, class_names: Sequence[str]) -> Figure:
+    """How many samples of each class were taken for which.
 
     Args:
         counts: (num_classes, num_classes), of every true class how often each was found.
         class_names: of the classes, in order.
-        path: file to write.
     """
     side = min(12.0, 3.5 + 0.35 * len(class_names))
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = new_figure(side, side, dpi=120)
     axes = figure.subplots()
     draw_confusion(axes, counts, class_names)
     axes.set_title(f"accuracy {float(counts.trace() / counts.sum()):.2%}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    return figure
 
 
 def draw_confusion(axes: Axes, counts: Tensor, class_names: Sequence[str], as_text: bool = False) -> None:
-    """As `plot_confusion`, onto axes.
+    """As `confusion_figure`, onto axes.
 
     Args:
         axes, counts, class_names: where, and what.

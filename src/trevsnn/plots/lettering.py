@@ -1,4 +1,4 @@
-"""Class names in pictures: in letters that a font has, of a length that finds room."""
+"""Class names in pictures: in letters that a font has, of a length that fits in."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

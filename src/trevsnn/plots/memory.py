@@ -1,28 +1,27 @@
 """Training memory against the number of timesteps, as a picture."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from trevsnn._util.files import atomic_path
 from trevsnn._util.units import megabytes
+from trevsnn.plots.style import CONTRAST, MAIN, SECOND, new_figure, tidy
 
-_COLOURS = {"stored": "#b0413e", "packed": "#d99a2b", "reversible": "#2a6f97"}
+_COLOURS = {"stored": CONTRAST, "packed": SECOND, "reversible": MAIN}
 
 
-def plot_memory(curves: Mapping[str, Mapping[int, float]], title: str, path: Path) -> None:
-    """Draw bytes per image over T to a PNG file.
+def memory_figure(curves: Mapping[str, Mapping[int, float]], title: str) -> Figure:
+    """Megabytes per image over T.
 
     Args:
         curves: by memory setting, bytes by T.
         title: above the picture.
-        path: file to write.
     """
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     for setting, curve in sorted(curves.items(), key=lambda item: -max(item[1].values())):
-        steps, values = list(curve), [value / 1e6 for value in curve.values()]
+        steps = list(curve)
+        values = [value / 1e6 for value in curve.values()]
         axes.plot(steps, values, "o-", color=_COLOURS[setting], label=setting)
         last = f"{megabytes(1e6 * values[-1])} MB"
         axes.annotate(last, (steps[-1], values[-1]), (0, 7), textcoords="offset points", ha="center")
@@ -31,8 +30,6 @@ def plot_memory(curves: Mapping[str, Mapping[int, float]], title: str, path: Pat
     axes.set_title(title, fontsize=10)
     axes.margins(x=0.06)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
+    tidy(axes)
     axes.legend(frameon=False, loc="upper left")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    return figure

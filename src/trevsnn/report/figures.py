@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -18,15 +19,15 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from trevsnn._util.units import unit_of
-from trevsnn.costs.energy import LayerCost, total
+from trevsnn.costs.energy import CONVENTIONS, PAPER, LayerCost, totals
 from trevsnn.data import FramePreprocessing, Preprocessing
 from trevsnn.neurons import Neuron
 from trevsnn.plots.confusion import MOST_NAMED, draw_confusion
 from trevsnn.plots.events import coloured
+from trevsnn.plots.style import CONTRAST, MAIN, MUTED, SECOND
 from trevsnn.report.findings import SpikeMaps
 from trevsnn.report.potentials import BINS_PER_UNIT, EDGES, Potentials
 
-BLUE, RED, GOLD = "#2a6f97", "#b0413e", "#d99a2b"
 SMALL = (4.4, 2.6)
 """Inches: little more than a phone is wide, so that letters can be read there."""
 _WIDE = 6.0
@@ -44,7 +45,7 @@ _LEFT_OUT = 1e-3
 _MOST_BINS, _MOST_MERGED = 120, BINS_PER_UNIT // 2
 """Bins are drawn as one, in twos, fours and so on, until no more than this are left; 0.5 stays an edge."""
 _MOST_MARKED, _MOST_WRITTEN = 40, 8
-"""Epochs with a point each; steps for whose rates there is room as numbers."""
+"""Epochs with a point each; steps whose rates fit in as numbers."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,11 @@ def curve(history: Sequence[Mapping[str, Any]], name: str, caption: str, label: 
         label: of the axis; a metric in % is a share, 0 to 1.
     """
     percent = label.endswith("%")
-    epochs, values = [row["epoch"] for row in history], [row[name] * (100 if percent else 1) for row in history]
+    epochs = [row["epoch"] for row in history]
+    values = [row[name] * (100 if percent else 1) for row in history]
 
     def draw(axes: Axes) -> None:
-        axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=BLUE, markersize=3)
+        axes.plot(epochs, values, "o-" if len(epochs) <= _MOST_MARKED else "-", color=MAIN, markersize=3)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
@@ -103,23 +105,22 @@ def confusion(counts: Tensor, class_names: Sequence[str], things: str = "images"
 
 def energy(costs: Mapping[str, Sequence[LayerCost]]) -> Picture:
     """Energy by part of the network and convention."""
-    published = [total(cost.published for cost in part).energy for part in costs.values()]
-    strict = [total(cost.strict for cost in part).energy for part in costs.values()]
-    unit, scale = unit_of(sum(published))
+    parts = [{name: cost.energy for name, cost in totals(part).items()} for part in costs.values()]
+    unit, scale = unit_of(sum(part[PAPER] for part in parts))
+    height = 0.76 / len(CONVENTIONS)
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(costs))
-        axes.barh(places - 0.2, [value / scale for value in published], 0.38, color=BLUE, label="published")
-        axes.barh(places + 0.2, [value / scale for value in strict], 0.38, color=GOLD, label="strict")
+        for i, (name, colour) in enumerate(zip(CONVENTIONS, cycle((MAIN, SECOND, CONTRAST, MUTED)), strict=False)):
+            shifted = places + (i - (len(CONVENTIONS) - 1) / 2) * 0.8 / len(CONVENTIONS)
+            axes.barh(shifted, [part[name] / scale for part in parts], height, color=colour, label=name)
         axes.set(yticks=places, yticklabels=list(costs), xlabel=unit)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
         axes.legend(loc="lower right")
 
-    alt = "; ".join(
-        f"{name} {p / scale:.3g} {unit} published, {s / scale:.3g} {unit} strict"
-        for name, p, s in zip(costs, published, strict, strict=True)
-    )
+    written = [", ".join(f"{energy / scale:.3g} {unit} {name}" for name, energy in part.items()) for part in parts]
+    alt = "; ".join(f"{name} {words}" for name, words in zip(costs, written, strict=True))
     return _drawn(draw, (SMALL[0], 1 + 0.35 * len(costs)), f"Energy: {alt}", "Energy of the parts of the network")
 
 
@@ -130,7 +131,8 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
         if layer.binary and layer.step is not None and layer.level is not None and layer.firing_rate is not None:
             place = layer.level, -1 if layer.block is None else layer.block, layer.name
             found.setdefault(place, {})[layer.step] = layer.firing_rate
-    places, steps = sorted(found), 1 + max(max(row) for row in found.values())
+    places = sorted(found)
+    steps = 1 + max(max(row) for row in found.values())
     rates = np.array([[found[place].get(t, np.nan) for t in range(steps)] for place in places])
     names = [f"level {level} {name if block < 0 else f'block {block} {name}'}" for level, block, name in places]
 
@@ -156,8 +158,8 @@ def potentials(counted: Potentials, level: int) -> Picture:
     rate, window = _mean_of(counted.firing_rate[:, level]), _mean_of(counted.window_share[:, level])
 
     def draw(axes: Axes) -> None:
-        axes.axvspan(*counted.neuron.window, color=GOLD, alpha=0.3, linewidth=0, label="surrogate window")
-        axes.stairs(density.mean(0), edges, fill=True, color=BLUE, alpha=0.3, label="all steps")
+        axes.axvspan(*counted.neuron.window, color=SECOND, alpha=0.3, linewidth=0, label="surrogate window")
+        axes.stairs(density.mean(0), edges, fill=True, color=MAIN, alpha=0.3, label="all steps")
         colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(density)))
         named = len(density) <= _MOST_WRITTEN
         for t, values in enumerate(density):
@@ -170,7 +172,7 @@ def potentials(counted: Potentials, level: int) -> Picture:
             axes.figure.colorbar(
                 scale, ax=axes, label="step", ticks=range(0, len(density), -(-len(density) // _MOST_WRITTEN))
             )
-        axes.axvline(counted.neuron.threshold, color=RED, linewidth=1.2, label="threshold")
+        axes.axvline(counted.neuron.threshold, color=CONTRAST, linewidth=1.2, label="threshold")
         axes.set(xlabel="membrane potential", ylabel="density", xlim=(edges[0], edges[-1]))
         axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0)
 
@@ -183,7 +185,9 @@ def spike_maps(
     shown: SpikeMaps, preprocessing: Preprocessing | FramePreprocessing, class_names: Sequence[str]
 ) -> Picture:
     """One image or clip, and which share of each level's channels fire where, a row per step."""
-    steps, levels, pictures = len(shown.maps), len(shown.maps[0]), []
+    steps = len(shown.maps)
+    levels = len(shown.maps[0])
+    pictures = []
     inputs = _as_seen(shown.pixels, preprocessing)
 
     def draw(figure: Figure) -> None:
@@ -262,9 +266,6 @@ def _drawn(
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has it
         figure = Figure(figsize=size, layout="constrained")
         draw(figure if whole else figure.subplots())
-        if kind == "svg":
-            figure.savefig(buffer, format="svg", dpi=150, metadata=_NO_METADATA)
-        else:
-            figure.savefig(buffer, format="png", dpi=150)
+        figure.savefig(buffer, format=kind, dpi=150, metadata=_NO_METADATA if kind == "svg" else None)
     mime = "image/svg+xml" if kind == "svg" else "image/png"
     return Picture(f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption, size[0])

@@ -105,7 +105,8 @@ def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages
         found = evaluation_batches(samples, run.preprocessing, workers=workers)
         return _with_bar(found, what, math.ceil(len(samples) / TEST_BATCH), console)
 
-    model, count = run.model, len(run.dataset.test) if images is None else images
+    model = run.model
+    count = len(run.dataset.test) if images is None else images
     potentials = Potentials.none(model.config.timesteps, len(model.config.channels), model.grid.neuron)
     with model.grid.observe(potentials.add):
         evaluation = evaluate(model, batches(count, "testing"), bad)
@@ -143,7 +144,8 @@ def measure_memory(
         config: of the run; precision and optimiser are taken from it.
         console: where a bar is shown, if it is a terminal.
     """
-    device, settings = next(model.parameters()).device, get_args(Memory)
+    device = next(model.parameters()).device
+    settings = get_args(Memory)
 
     def steps(images: int) -> dict[str, StepMemory | None]:
         found: dict[str, StepMemory | None] = {}
@@ -173,7 +175,8 @@ def spike_maps(model: TRevSNN, batch: Batch, bad: BadImages) -> list[SpikeMaps]:
     bad.report(batch.bad)
     if not len(batch.targets):
         return []
-    clips, maps = model.config.frames, []
+    clips = model.config.frames
+    maps = []
 
     def note(state: StepState) -> None:
         maps.append([state.spikes(level).mean(1).cpu() for level in range(len(state.membranes))])

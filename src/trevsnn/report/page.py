@@ -1,7 +1,7 @@
 """A report as HTML: one page that needs nothing but itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,17 @@ import torch
 from jinja2 import Environment, StrictUndefined
 
 from trevsnn import __version__
+from trevsnn._util.table import Table
 from trevsnn._util.units import megabytes, unit_of
-from trevsnn.costs.energy import ACCUMULATE_ENERGY, MAC_ENERGY, LayerCost, mean_firing_rate, total
+from trevsnn.costs.energy import (
+    ACCUMULATE_ENERGY,
+    CONVENTIONS,
+    MAC_ENERGY,
+    PAPER,
+    LayerCost,
+    mean_firing_rate,
+    totals,
+)
 from trevsnn.costs.machine import describe
 from trevsnn.costs.step_memory import PARTS
 from trevsnn.report import figures
@@ -21,27 +30,14 @@ from trevsnn.training.progress import format_time
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MOST_CONFUSIONS = 10
-_MOST_ON_A_PHONE = 4
-"""Columns."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Of text; the first column names the rows."""
-
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    @property
-    def broad(self) -> bool:
-        """Whether it is broader than a phone."""
-        return len(self.headings) > _MOST_ON_A_PHONE
+_UNNAMED = ("", "")
+"""Headings of a table of names and what they stand for."""
 
 
 def render(run: TrainedRun, findings: Findings) -> str:
     """The page, HTML."""
-    parts, things = _parts(findings.costs), "recordings" if run.model.config.frames else "images"
+    parts = _parts(findings.costs)
+    things = "recordings" if run.model.config.frames else "images"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         run=run.name,
@@ -68,6 +64,7 @@ def render(run: TrainedRun, findings: Findings) -> str:
         energy_images=findings.energy_images,
         per_mac=MAC_ENERGY,
         per_accumulate=ACCUMULATE_ENERGY,
+        conventions=CONVENTIONS,
         energy=[figures.energy(parts), figures.firing_rates(findings.costs)],
         energy_table=_energy(parts),
         layers=_layers(findings.costs),
@@ -82,12 +79,14 @@ def render(run: TrainedRun, findings: Findings) -> str:
 
 
 def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
-    model, evaluation, costs = run.model, findings.evaluation, findings.costs
-    energy = total(cost.published for cost in costs).energy, total(cost.strict for cost in costs).energy
-    unit, scale = unit_of(energy[0])
-    return Table(
+    model = run.model
+    evaluation = findings.evaluation
+    costs = findings.costs
+    energies = {name: cost.energy for name, cost in totals(costs).items()}
+    unit, scale = unit_of(energies[PAPER])
+    return Table.of_lists(
         "The run in short",
-        (),
+        _UNNAMED,
         [
             ("test accuracy", f"{evaluation.accuracy:.2%} of {evaluation.images:,} {things}"),
             ("data", f"{run.dataset.name}, {len(run.dataset.class_names):,} classes"),
@@ -95,7 +94,7 @@ def _summary(run: TrainedRun, findings: Findings, things: str) -> Table:
             ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
             ("epochs", _of(len(run.history), run.config.epochs)),
             ("training time", format_time(sum(row["seconds"] for row in run.history)) + ", tests aside"),
-            ("energy", f"{energy[0] / scale:,.3g} {unit} published, {energy[1] / scale:,.3g} {unit} strict"),
+            ("energy", ", ".join(f"{energy / scale:,.3g} {unit} {name}" for name, energy in energies.items())),
             ("mean firing rate", f"{mean_firing_rate(costs):.2%}"),
             ("weights", ", ".join(filter(None, (run.weights, run.info.note)))),
         ],
@@ -114,7 +113,7 @@ def _of(count: int, everything: int) -> str:
 
 def _epochs(run: TrainedRun, things: str) -> Table:
     last, best = run.history[-1], max(run.history, key=lambda row: row["test_accuracy"])
-    return Table(
+    return Table.of_lists(
         "Epochs",
         ("", "epoch", "test accuracy", "test loss", "loss", f"{things}/s"),
         [
@@ -133,7 +132,8 @@ def _epochs(run: TrainedRun, things: str) -> Table:
 
 def _confusions(run: TrainedRun, findings: Findings, things: str) -> Table:
     """The pairs of classes that are taken for each other most often."""
-    counts, names = findings.evaluation.confusion, run.dataset.class_names
+    counts = findings.evaluation.confusion
+    names = run.dataset.class_names
     wrong = counts - counts.diag().diag()
     best = wrong.flatten().topk(min(_MOST_CONFUSIONS, wrong.numel()))
     rows = []
@@ -141,7 +141,7 @@ def _confusions(run: TrainedRun, findings: Findings, things: str) -> Table:
         label, found = divmod(place, len(names))
         if count:
             rows.append((names[label], names[found], f"{count:,} of {int(counts[label].sum()):,}"))
-    return Table("Most frequent mistakes", ("class", "taken for", things), rows)
+    return Table.of_lists("Most frequent mistakes", ("class", "taken for", things), rows)
 
 
 def _parts(costs: Sequence[LayerCost]) -> dict[str, list[LayerCost]]:
@@ -156,17 +156,16 @@ def _parts(costs: Sequence[LayerCost]) -> dict[str, list[LayerCost]]:
 
 def _energy(parts: Mapping[str, Sequence[LayerCost]]) -> Table:
     everything = [cost for part in parts.values() for cost in part]
-    unit, scale = unit_of(total(cost.published for cost in everything).energy)
-    return Table(
+    unit, scale = unit_of(totals(everything)[PAPER].energy)
+    return Table.of_lists(
         "Energy of the parts of the network",
-        ("", "MACs (M)", "firing rate", f"published ({unit})", f"strict ({unit})"),
+        ("", "MACs (M)", "firing rate", *(f"{name} ({unit})" for name in CONVENTIONS)),
         [
             (
                 name,
                 f"{sum(cost.layer.macs for cost in costs) / 1e6:,.2f}",
                 f"{mean_firing_rate(costs):.2%}" if any(cost.firing_rate is not None for cost in costs) else "",
-                f"{total(cost.published for cost in costs).energy / scale:,.3f}",
-                f"{total(cost.strict for cost in costs).energy / scale:,.3f}",
+                *(f"{cost.energy / scale:,.3f}" for cost in totals(costs).values()),
             )
             for name, costs in {**parts, "total": everything}.items()
         ],
@@ -174,9 +173,12 @@ def _energy(parts: Mapping[str, Sequence[LayerCost]]) -> Table:
 
 
 def _layers(costs: Sequence[LayerCost]) -> Table:
-    return Table(
+    return Table.of_lists(
         "Layers, in the order in which they are computed",
-        ("layer", "step", "level", "block", "MACs (M)", "firing rate", "silent", "published (µJ)", "strict (µJ)"),
+        (
+            *("layer", "step", "level", "block", "MACs (M)", "firing rate", "silent"),
+            *(f"{name} (µJ)" for name in CONVENTIONS),
+        ),
         [
             (
                 cost.layer.name,
@@ -184,8 +186,10 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
                 f"{cost.layer.macs / 1e6:,.3f}",
                 "" if cost.firing_rate is None else f"{cost.firing_rate:.2%}",
                 "" if cost.layer.silent is None else f"{cost.layer.silent:.2%}",
-                f"{cost.published.energy / 1e6:,.4f}",
-                f"{cost.strict.energy / 1e6:,.4f}{' merged' if cost.merged else ''}",
+                *(
+                    f"{own.energy / 1e6:,.4f}{' merged' if cost.merged and name == 'strict' else ''}"
+                    for name, own in cost.by.items()
+                ),
             )
             for cost in costs
         ],
@@ -195,7 +199,7 @@ def _layers(costs: Sequence[LayerCost]) -> Table:
 def _rates(counted: Potentials) -> Table:
     steps = range(counted.counts.shape[0])
     shares = torch.cat([counted.firing_rate, counted.window_share.mean(0, keepdim=True)])
-    return Table(
+    return Table.of_lists(
         "Key neurons that fire, by step, and that lie in the surrogate window",
         ("", *(f"step {t}" for t in steps), "in the window"),
         [(f"level {level}", *(f"{share:.1%}" for share in row)) for level, row in enumerate(shares.T.tolist())],
@@ -203,11 +207,13 @@ def _rates(counted: Potentials) -> Table:
 
 
 def _memory(run: TrainedRun, findings: Findings) -> Table:
-    device, steps = next(run.model.parameters()).device.type, findings.memory
-    batch, size = findings.memory_batch, " x ".join(map(str, run.preprocessing.input_size[1:]))
+    device = next(run.model.parameters()).device.type
+    steps = findings.memory
+    batch = findings.memory_batch
+    size = " x ".join(map(str, run.preprocessing.input_size[1:]))
     run_batches = findings.memory_measured
     how = "" if len(run_batches) == 1 else f", about, by a line through steps of {' and '.join(map(str, run_batches))}"
-    return Table(
+    return Table.of_lists(
         f"MB of a training step of {batch} inputs of {size}, {run.config.precision}, on the {device.upper()}{how}",
         ("", *steps),
         [
@@ -227,7 +233,9 @@ def _configuration(run: TrainedRun) -> list[Table]:
         "Preparation of the input": asdict(run.preprocessing),
     }
     return [
-        Table(caption, (), [(name, _written(value)) for name, value in values.items() if value is not None])
+        Table.of_lists(
+            caption, _UNNAMED, [(name, _written(value)) for name, value in values.items() if value is not None]
+        )
         for caption, values in kinds.items()
     ]
 

@@ -75,7 +75,9 @@ def plan_ablation(
     Raises:
         ValueError: for settings that cannot work, or when no question is left.
     """
-    learner, asked, left_out = Learner(base, dataset), {}, {}
+    learner = Learner(base, dataset)
+    asked = {}
+    left_out = {}
     reference = variant_of("base", learner)
     for field, values in questions.items():
         own = _own_value(learner, field)
@@ -103,7 +105,8 @@ def variant_of(name: str, learner: Learner) -> Variant:
 
 
 def _changed(base: TrainConfig, learner: Learner, field: str, value: Any) -> TrainConfig:
-    changes, network = {field: value}, learner.model.config
+    changes = {field: value}
+    network = learner.model.config
     if field == "timesteps" and isinstance(network, NetworkConfig):
         changes["depth"] = sum(network.blocks_per_cell)
     return replace(base, **changes)
@@ -141,7 +144,10 @@ class AblationRuns:
     def __init__(self, ablation: Ablation, dataset: LabelledData, output: Path, seeds: Sequence[int]):
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"seeds={tuple(seeds)} must be at least one seed, each once; give --seeds 0 1 2")
-        self.ablation, self.dataset, self.output, self.seeds = ablation, dataset, output, tuple(seeds)
+        self.ablation = ablation
+        self.dataset = dataset
+        self.output = output
+        self.seeds = tuple(seeds)
         self.runs = [(variant, seed) for seed in seeds for variant in ablation.variants]
         self.failures: dict[tuple[str, int], str] = {}
         """What the runs that diverged said, by name of the variant and seed."""
@@ -157,7 +163,8 @@ class AblationRuns:
             ValueError: naming the folder, and the setting that differs.
         """
         for variant, seed in self.runs:
-            config, run = replace(variant.config, seed=seed), self.folder(variant, seed)
+            config = replace(variant.config, seed=seed)
+            run = self.folder(variant, seed)
             if not run.holds_run():
                 run.check_free(overwrite=False)
                 continue
@@ -190,7 +197,8 @@ class AblationRuns:
             about = f"run {number} of {len(self.runs)}: {variant.name}, seed {seed}"
             console.print(about + (", trained before" if done else ""), soft_wrap=True)
             if not done:
-                config, begun = replace(variant.config, seed=seed), run.holds_run()
+                config = replace(variant.config, seed=seed)
+                begun = run.holds_run()
                 try:
                     train(config, self.dataset, run, resume=begun, console=console)
                 except NonFiniteError as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from trevsnn._util.markdown import markdown_table
+from trevsnn._util.table import Table
 from trevsnn.data import FramePreprocessing
 from trevsnn.studies.ablation import AblationRuns
 from trevsnn.training.config import dump_config
@@ -47,7 +47,8 @@ def summarise(accuracies: Mapping[int, float], base: Mapping[int, float]) -> dic
 def table_rows(runs: AblationRuns) -> list[dict[str, Any]]:
     """A row per question and setting, ready for JSON: names, parameters, accuracy (None: not yet, or diverged) and
     failure by seed, and what `summarise` returns; the base is compared with nothing."""
-    rows, ablation = [], runs.ablation
+    rows = []
+    ablation = runs.ablation
     finished = {
         variant.name: {seed: x for seed in runs.seeds if (x := runs.accuracy(variant, seed)) is not None}
         for variant in ablation.variants
@@ -72,7 +73,9 @@ def table_rows(runs: AblationRuns) -> list[dict[str, Any]]:
 
 def in_words(row: Mapping[str, Any]) -> dict[str, str]:
     """A row of `table_rows` as `COLUMNS` shows it."""
-    accuracies, failed, is_base = row["accuracies"].values(), len(row["failures"]), row["variant"] == "base"
+    accuracies = row["accuracies"].values()
+    failed = len(row["failures"])
+    is_base = row["variant"] == "base"
     finished = sum(accuracy is not None for accuracy in accuracies)
     return {
         "question": row["question"],
@@ -94,7 +97,8 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
         rows: from `table_rows`.
         machine: on what it was trained, in words.
     """
-    dataset, base = runs.dataset, runs.ablation.base
+    dataset = runs.dataset
+    base = runs.ablation.base
     split = f" ({dataset.split})" if dataset.split else ""
     things = "recordings" if isinstance(dataset.preprocessing, FramePreprocessing) else "images"
     settings = dump_config(dataset.name, base.config).splitlines()
@@ -105,7 +109,7 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
         f"lowest and highest of {_seeds(runs.seeds)}, and the difference to the base, seed by seed.",
         f"The base is {base.config.model or dataset.model}.",
         "",
-        *markdown_table(COLUMNS.values(), (in_words(row).values() for row in rows)),
+        Table("", COLUMNS, [in_words(row) for row in rows]).markdown(),
         "",
         *(f"- {name}, seed {seed}: {line}" for (name, seed), line in runs.failures.items()),
         *(f"- {field} is left out: {why}" for field, why in runs.ablation.left_out.items()),

@@ -1,19 +1,29 @@
 """Methods of training a spiking network side by side: size, operations, memory, speed and energy, measured."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 
 import torch
+from torch import nn
 
-from trevsnn.costs.energy import layer_costs, mean_firing_rate, total
+from trevsnn.costs.energy import CONVENTIONS, PAPER, layer_costs, mean_firing_rate, totals
 from trevsnn.costs.operations import Operations, assume_operations
-from trevsnn.costs.timed_step import Subject, Task, failures_in, measure_memory, measure_seconds, room
+from trevsnn.costs.timed_step import (
+    TrainingStep,
+    failures_in,
+    measure_memory,
+    measure_seconds,
+    memory_limit,
+    move_to_cpu,
+)
 from trevsnn.models import SpikingNetwork, create_model, parameter_counts
 from trevsnn.models.baselines import SpikingJellyNetwork
-from trevsnn.models.baselines.memopt import optimise_memory
+from trevsnn.models.baselines.memopt import SEARCH_LIMIT, optimise_memory
+from trevsnn.studies.checkpointed import checkpointed
 from trevsnn.studies.papers import FIRING_RATE, INPUT_SIZE, PUBLISHED, TIMESTEPS, Published, published_ratio
+from trevsnn.studies.plain_network import plain
 from trevsnn.training import intermediate_supervision_loss
 from trevsnn.training.precision import Precision
 
@@ -22,6 +32,8 @@ InputSize = tuple[int, int, int]
 MEMOPT = "-memopt"
 """What the name of a method ends with whose memory SpikingJelly optimises."""
 REVERSIBLE = ":reversible"
+FORMS: dict[str, Callable[[SpikingNetwork], nn.Module]] = {"checkpointed": checkpointed, "plain": plain}
+"""Other ways to train a network of this library, by what follows its name in place of a memory setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +47,14 @@ class Method:
     """Its operations."""
     accuracy: float | None = None
     """On its test images, 0 to 1; None for a network that is not trained."""
+    form: str = ""
+    """Of `FORMS`, or empty."""
     memopt: bool = False
     """Whether SpikingJelly optimises its memory."""
+    memopt_level: int | None = None
+    """To what level; None for the highest that its search allows."""
+    search_limit: float = SEARCH_LIMIT
+    """Longest time to search for a plan (s)."""
 
 
 def named_method(
@@ -44,6 +62,8 @@ def named_method(
     *,
     memory: str = "",
     memopt: bool = False,
+    memopt_level: int | None = None,
+    search_limit: float = SEARCH_LIMIT,
     timesteps: int,
     resolution: int | None = None,
     firing_rate: float = FIRING_RATE,
@@ -52,21 +72,32 @@ def named_method(
 
     Args:
         network: its name.
-        memory: a memory setting, its own where empty; not for SpikingJelly's networks.
+        memory: a memory setting, or one of `FORMS`; its own where empty. Not for SpikingJelly's networks.
         memopt: have SpikingJelly optimise the memory of one of its networks.
+        memopt_level: to this level, 1 to 4; by default the highest that its search allows.
+        search_limit: longest time to search for a plan (s).
         timesteps: T.
         resolution: height and width of the images (pixels); the network's own by default.
         firing_rate: assumed of every neuron for the operations, 0 to 1.
     """
+    form = memory if memory in FORMS else ""
 
     def build() -> tuple[SpikingNetwork, InputSize]:
-        model = create_model(network, timesteps=timesteps, **({"memory": memory} if memory else {}))
+        options = {"memory": memory} if memory and not form else {}
+        model = create_model(network, timesteps=timesteps, **options)
         size: InputSize = model.default_cfg["input_size"]  # type: ignore[index]
         return model, size if resolution is None else (size[0], resolution, resolution)
 
-    name = network + (f":{memory}" if memory else "") + (MEMOPT if memopt else "")
-    count = partial(assume_operations, firing_rate=firing_rate)
-    return Method(name=name.removesuffix(REVERSIBLE), build=build, count=count, memopt=memopt)
+    name = network + (f":{memory}" if memory else "") + (f"{MEMOPT}{memopt_level or ''}" if memopt else "")
+    return Method(
+        name=name.removesuffix(REVERSIBLE),
+        build=build,
+        count=partial(assume_operations, firing_rate=firing_rate),
+        form=form,
+        memopt=memopt,
+        memopt_level=memopt_level,
+        search_limit=search_limit,
+    )
 
 
 @dataclass
@@ -88,10 +119,8 @@ class Row:
     """Mean (see `mean_firing_rate`)."""
     assumed: bool = False
     """Whether this rate is not measured."""
-    published: float | None = None
-    """Energy of the inference of one image by the published convention (pJ)."""
-    strict: float | None = None
-    """By the strict one."""
+    energy: Mapping[str, float] = field(default_factory=dict)
+    """Of the inference of one image by convention (pJ)."""
     memopt_level: int | None = None
     """Of SpikingJelly's memory optimisation."""
     bytes_per_image: float | None = None
@@ -104,7 +133,8 @@ class Row:
     @property
     def label(self) -> str:
         """Name of the method, with the level of its memory optimisation."""
-        return self.method.name + ("" if self.memopt_level is None else str(self.memopt_level))
+        found = "" if self.memopt_level is None or self.method.memopt_level else str(self.memopt_level)
+        return self.method.name + found
 
     @property
     def seconds(self) -> float | None:
@@ -123,21 +153,15 @@ class Row:
         return PUBLISHED.get(self.method.name) if same else None
 
 
-RATIOS: dict[str, str | None] = {
-    "bytes_per_image": "bytes_per_image",
-    "seconds": "seconds",
-    "published": "energy",
-    "strict": None,
-}
-"""What is compared with a reference, by attribute of `Row`, and that of `Published`."""
-
-
 def ratios(row: Row, reference: Row) -> dict[str, tuple[float | None, float | None]]:
-    """By attribute, how many times the reference's the method's is, and how many it is in the papers."""
+    """For each quantity: ours divided by the reference's, and the same ratio from the papers."""
+    compared = {name: (getattr(row, name), getattr(reference, name)) for name in ("bytes_per_image", "seconds")}
+    compared |= {name: (row.energy.get(name), reference.energy.get(name)) for name in CONVENTIONS}
     found = {}
-    for name, reported in RATIOS.items():
-        ours, theirs, paper = getattr(row, name), getattr(reference, name), None
-        if reported and row.paper and reference.paper:
+    for name, (ours, theirs) in compared.items():
+        paper = None
+        if row.paper and reference.paper and name not in CONVENTIONS.keys() - {PAPER}:
+            reported = "energy" if name == PAPER else name
             paper = published_ratio(reported, row.method.name, reference.method.name)
         found[name] = ours / theirs if ours is not None and theirs else None, paper
     return found
@@ -149,11 +173,12 @@ def measure(
     precision: Precision,
     repeats: int,
     progress: Callable[[Iterable[Row], str], Iterable[Row]] = lambda rows, what: rows,
+    save: Callable[[], None] = lambda: None,
 ) -> None:
     """Fill the rows: first the sizes, energy and memory of each, then turns at timing.
 
     The step is the same for all: forward pass, the loss of all classifiers' cross-entropies, backward pass, on random
-    images or clips. What fails becomes the error of its row.
+    images or clips. What fails becomes the error of its row, and what a row already has is not measured again.
 
     Args:
         rows: to fill, as far as it gets.
@@ -161,61 +186,63 @@ def measure(
         precision: of the step.
         repeats: timed visits to each method.
         progress: passes rows on and shows how far they are.
+        save: is called whenever there is a new figure.
     """
-    subjects: dict[int, tuple[Subject, Task]] = {}
+    prepared: dict[int, tuple[nn.Module, TrainingStep]] = {}
     for row in progress(rows, "sizes, energy, memory"):
-        with room(device), failures_in(row):
-            torch.manual_seed(0)
-            model, size = row.method.build()
-            row.of_spikingjelly = isinstance(model, SpikingJellyNetwork)
-            row.timesteps, row.input_size = model.config.timesteps, size
-            row.parameters = parameter_counts(model)["deployed"]
-            _count(row, model.to(device), size)
-            images = torch.randn(model.config.input_shape(row.batch, *size[1:]))
-            labels = torch.arange(row.batch) % model.num_classes
-            task = Task(images.to(device), labels.to(device), precision)
-            subject = _prepare(row, model, task)
-            row.bytes_per_image = measure_memory(subject, task) / row.batch
-            subjects[id(row)] = subject, task
+        if len(row.times) < repeats:
+            with memory_limit(device), failures_in(row):
+                prepared[id(row)] = _prepare(row, device, precision)
+            save()
     for repeat in range(repeats):
         for row in progress(rows, f"timing {repeat + 1} of {repeats}"):
-            if row.error is None:
-                with room(device), failures_in(row):
-                    row.times.append(measure_seconds(*subjects[id(row)]))
+            if row.error is None and len(row.times) <= repeat:
+                with memory_limit(device), failures_in(row):
+                    row.times.append(measure_seconds(*prepared[id(row)]))
+                save()
+
+
+def _prepare(row: Row, device: torch.device, precision: Precision) -> tuple[nn.Module, TrainingStep]:
+    """The network, waiting to be timed, and its step; sizes, energy and memory come into the row."""
+    torch.manual_seed(0)
+    model, size = row.method.build()
+    row.of_spikingjelly = isinstance(model, SpikingJellyNetwork)
+    row.timesteps = model.config.timesteps
+    row.input_size = size
+    row.parameters = parameter_counts(model)["deployed"]
+    _count(row, model.to(device), size)
+    images = torch.randn(model.config.input_shape(row.batch, *size[1:]))
+    labels = torch.arange(row.batch) % model.num_classes
+    step = TrainingStep(images.to(device), labels.to(device), precision, intermediate_supervision_loss)
+    network: nn.Module = model
+    if row.method.form:
+        network = FORMS[row.method.form](model)
+    elif row.method.memopt:
+        network, row.memopt_level = _optimised(row.method, step)
+    move_to_cpu(network.train())
+    if row.bytes_per_image is None:
+        row.bytes_per_image = measure_memory(network, step) / row.batch
+    return network, step
 
 
 def _count(row: Row, model: SpikingNetwork, size: InputSize) -> None:
     operations = row.method.count(model, size)
-    costs, row.assumed = layer_costs(operations), not operations.images
+    costs = layer_costs(operations)
+    row.assumed = not operations.images
     row.macs = sum(cost.layer.macs for cost in costs)
     row.firing_rate = mean_firing_rate(costs)
-    row.published = total(cost.published for cost in costs).energy
-    row.strict = total(cost.strict for cost in costs).energy
+    row.energy = {name: cost.energy for name, cost in totals(costs).items()}
 
 
-def _prepare(row: Row, model: SpikingNetwork, task: Task) -> Subject:
-    """The network ready for training, its memory optimised if so the method goes."""
-    if row.method.memopt:
-        model, row.memopt_level = _optimised(row.method, task)
-    model.train().set_intermediate_supervision()
-    subject = Subject(model, intermediate_supervision_loss)
-    subject.park()
-    return subject
-
-
-def _optimised(method: Method, task: Task) -> tuple[SpikingNetwork, int]:
-    """The network at the highest level that its search allows: it needs CUDA, and finds a plan in time or does not."""
-
-    def forward(model: torch.nn.Module) -> torch.Tensor:
-        with task.autocast():
-            return model(task.images)
-
-    for level in (4, 3, 2, 1) if task.device.type == "cuda" else (1,):
-        model = method.build()[0].to(task.device)
+def _optimised(method: Method, step: TrainingStep) -> tuple[SpikingNetwork, int]:
+    """The network at its level, or at the highest whose search, which needs CUDA, finds a plan in time."""
+    levels = (4, 3, 2, 1) if step.device.type == "cuda" else (1,)
+    for level in levels if method.memopt_level is None else (method.memopt_level,):
+        model = method.build()[0].to(step.device)
         try:
-            optimise_memory(model, forward, level)
+            optimise_memory(model, step.forward, level, method.search_limit)
         except (RuntimeError, TimeoutError):
-            if level > 1:
+            if level > 1 and method.memopt_level is None:
                 continue
             raise
         return model, level

@@ -1,12 +1,12 @@
 """Methods side by side, as tables of text."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from trevsnn._util.markdown import markdown_table
+from trevsnn._util.table import Table
 from trevsnn._util.units import unit_of
+from trevsnn.costs.energy import CONVENTIONS, PAPER
 from trevsnn.studies.comparison import Row, ratios
 
 _PAPERS = (
@@ -14,20 +14,6 @@ _PAPERS = (
     "the batch, weights, gradients and optimizer included, the measured one the highest sum of live allocations in one "
     "step, over what was there before it"
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text; `columns` gives the heading of each value by name, in order."""
-
-    title: str
-    columns: Mapping[str, str]
-    rows: Sequence[Mapping[str, str]]
-
-    def markdown(self) -> str:
-        """Title and table."""
-        rows = ((row[name] for name in self.columns) for row in self.rows)
-        return "\n".join([f"{self.title}:", "", *markdown_table(self.columns.values(), rows)])
 
 
 def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
@@ -40,19 +26,65 @@ def comparison_tables(rows: Sequence[Row], reference: Row) -> list[Table]:
     return tables
 
 
+def sweep_tables(rows: Sequence[Row], reference: str) -> list[Table]:
+    """For each batch size, memory and speed over the number of timesteps, and as multiples of the reference's."""
+    steps = sorted({row.timesteps for row in rows if row.timesteps is not None})
+    tables = []
+    for batch in dict.fromkeys(row.batch for row in rows):
+        found = {(row.label, row.timesteps): row for row in rows if row.batch == batch}
+        for title, cell in (
+            (f"Training memory, MB per image, batch {batch}, and as a multiple of {reference}'s", _memory_cell),
+            (f"Images/s (lowest to highest), batch {batch}, and as a multiple of {reference}'s", _speed_cell),
+        ):
+            lines = []
+            for label in dict.fromkeys(label for label, _ in found):
+                pairs = [(found.get((label, t)), found.get((reference, t))) for t in steps]
+                cells = ["" if row is None else cell(row, base) for row, base in pairs]
+                if any(cells):
+                    lines.append([label, *cells])
+            tables.append(Table.of_lists(title, ["method", *(f"T = {t}" for t in steps)], lines))
+    return tables
+
+
 def notes(rows: Sequence[Row]) -> list[str]:
     """What has to be known: what papers' figures are of, how memory was optimised, and why figures are missing."""
-    papers = [_PAPERS] if any(row.paper for row in rows) else []
+    several = len({(row.label, row.batch, row.timesteps) for row in rows}) > len({row.label for row in rows})
+    papers = [_PAPERS] if any(row.paper for row in rows) and not several else []
     levels = [
         f"{row.label}: SpikingJelly's memory optimisation at level {row.memopt_level}"
         for row in rows
         if row.memopt_level is not None
     ]
-    return papers + levels + [f"{row.label}: {row.error}" for row in rows if row.error is not None]
+    failed: dict[tuple[str, int, str], list[str]] = {}
+    for row in rows:
+        if row.error is not None:
+            failed.setdefault((row.label, row.batch, row.error), []).append(str(row.timesteps))
+    lines = []
+    for (label, batch, error), steps in failed.items():
+        where = f" with batch {batch} at T = {', '.join(steps)}" if several else ""
+        lines.append(f"{label}{where}: {error}")
+    return [*papers, *dict.fromkeys(levels), *lines]
+
+
+def _memory_cell(row: Row, base: Row | None) -> str:
+    if row.bytes_per_image is None:
+        return ""
+    return f"{row.bytes_per_image / 1e6:,.1f}" + _times(row.bytes_per_image, base and base.bytes_per_image)
+
+
+def _speed_cell(row: Row, base: Row | None) -> str:
+    if not row.rates:
+        return ""
+    multiple = f", {median(row.rates) / median(base.rates):.2f}" if base and base.rates else ""
+    return _speed(row) + multiple
+
+
+def _speed(row: Row) -> str:
+    return f"{median(row.rates):.3g} ({row.rates[0]:.3g} to {row.rates[-1]:.3g})" if row.rates else ""
 
 
 def _measured(rows: Sequence[Row]) -> Table:
-    unit, scale = unit_of(max(row.strict or 0 for row in rows))
+    unit, scale = unit_of(max((energy for row in rows for energy in row.energy.values()), default=0))
     columns = {
         "method": "method",
         "accuracy": "test accuracy",
@@ -62,8 +94,7 @@ def _measured(rows: Sequence[Row]) -> Table:
         "memory": "training memory, MB per image",
         "speed": "images/s (lowest to highest)",
         "rate": "firing rate",
-        "published": f"published {unit}",
-        "strict": f"strict {unit}",
+        **{name: f"{name} {unit}" for name in CONVENTIONS},
     }
     shown = [
         {
@@ -73,10 +104,9 @@ def _measured(rows: Sequence[Row]) -> Table:
             "timesteps": _number(row.timesteps, "d"),
             "macs": _number(row.macs, ",.0f", 1e6),
             "memory": _number(row.bytes_per_image, ",.1f", 1e6),
-            "speed": f"{median(row.rates):.3g} ({row.rates[0]:.3g} to {row.rates[-1]:.3g})" if row.rates else "",
+            "speed": _speed(row),
             "rate": "" if row.firing_rate is None else f"{row.firing_rate:.2%}{' assumed' if row.assumed else ''}",
-            "published": _number(row.published, ",.3f", scale),
-            "strict": _number(row.strict, ",.3f", scale),
+            **{name: _number(row.energy.get(name), ",.3f", scale) for name in CONVENTIONS},
         }
         for row in rows
     ]
@@ -90,21 +120,21 @@ def _reported(rows: Sequence[Row]) -> Table:
         "method": "method",
         "parameters": "parameters (M)",
         "memory": "training memory, MB per image",
-        "energy": "published mJ",
+        "energy": f"{PAPER} mJ",
         "accuracy": "ImageNet top-1",
     }
     shown = []
     for row in rows:
         paper = row.paper
         assert paper is not None, "such rows are given"
+        measured = None if row.assumed else row.energy.get(PAPER)  # a rate can be chosen to give any
         shown.append(
             {
                 "method": row.label,
                 "parameters": _number(paper.parameters, ".1f", 1e6) + _times(row.parameters, paper.parameters),
                 "memory": _number(paper.bytes_per_image, ".1f", 1e6)
                 + _times(row.bytes_per_image, paper.bytes_per_image),
-                "energy": _number(paper.energy, ".2f", 1e9)
-                + _times(None if row.assumed else row.published, paper.energy),  # a rate can be chosen to give any
+                "energy": _number(paper.energy, ".2f", 1e9) + _times(measured, paper.energy),
                 "accuracy": _number(paper.accuracy, ".1%"),
             }
         )
@@ -116,8 +146,7 @@ def _against(rows: Sequence[Row], reference: Row) -> Table:
         "method": "method",
         "bytes_per_image": "training memory",
         "seconds": "time of a step",
-        "published": "energy, published",
-        "strict": "energy, strict",
+        **{name: f"energy, {name}" for name in CONVENTIONS},
     }
     shown: list[dict[str, Any]] = []
     for row in rows:

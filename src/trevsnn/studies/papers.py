@@ -56,7 +56,7 @@ PUBLISHED: dict[str, Published] = {
 
 
 def published_ratio(quantity: str, method: str, reference: str) -> float | None:
-    """How many times the reference's a method's `bytes_per_image`, `seconds` or `energy` is, as reported.
+    """A method's reported `bytes_per_image`, `seconds` or `energy`, divided by that of the reference.
 
     Example:
         >>> published_ratio("bytes_per_image", "sdt_8_512", "trevsnn_small")

@@ -75,7 +75,8 @@ def temporal_gradient_study(
     cuts = cuts_of(model)
     found: dict[str, dict[str, list[Tensor]]] = {}
     device = next(model.parameters()).device
-    gpus, last = [device] if device.type == "cuda" else [], list(cuts)[-1]
+    gpus = [device] if device.type == "cuda" else []
+    last = list(cuts)[-1]
     model.train()
     with _everything_stored(model):
         for batch in batches:

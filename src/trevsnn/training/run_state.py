@@ -104,9 +104,10 @@ class RunState:
     def draw(self) -> None:
         """Draw the confusion matrix of the last epoch."""
         if self.confusion is not None:
-            from trevsnn.plots.confusion import plot_confusion  # matplotlib and scikit-learn are slow to import
+            from trevsnn.plots.confusion import confusion_figure  # matplotlib and scikit-learn are slow to import
+            from trevsnn.plots.style import save_png
 
-            plot_confusion(self.confusion, self.dataset.class_names, self.folder.confusion)
+            save_png(confusion_figure(self.confusion, self.dataset.class_names), self.folder.confusion)
 
     def restore(self, saved: SavedState) -> list[str]:
         """Bring everything to where the run stopped; returns the names of newer checkpoints that cannot be read.

@@ -1,4 +1,4 @@
-"""The network of `trevsnn_small` as a plain PyTorch module: a loop over time and ordinary autograd.
+"""T-RevSNN as a plain PyTorch module: a loop over time and ordinary autograd.
 
 What the library's engine does not enter: PyTorch stores what its operators save. The function is that of
 `trevsnn.TRevSNN` with every option at its default, and so is the number of parameters.
@@ -13,6 +13,23 @@ import torch
 from timm.layers import ScaledStdConv2d
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from trevsnn.models import SpikingNetwork
+from trevsnn.models.network import require_trevsnn
+
+
+def plain(model: SpikingNetwork) -> nn.Module:
+    """The network written without this library, with weights of its own.
+
+    Raises:
+        ValueError: for a network that has options which the plain one does not.
+    """
+    config = require_trevsnn(model, ":plain").config
+    network = PlainNetwork(config.timesteps, config.channels, config.kernel_size, config.num_classes)
+    theirs, ours = (sum(p.numel() for p in module.parameters()) for module in (network, model))
+    if theirs != ours or config.frames:
+        raise ValueError(":plain is for trevsnn_tiny and trevsnn_small; the plain network lacks the options of others")
+    return network
 
 
 class Spike(torch.autograd.Function):
@@ -73,7 +90,8 @@ class PlainNetwork(nn.Module):
         num_classes: int = 1000,
     ):
         super().__init__()
-        width, last = channels[0], len(channels) - 1
+        width = channels[0]
+        last = len(channels) - 1
         self.stem = nn.Sequential(
             ScaledStdConv2d(3, width, 7, stride=2, padding=3), ScaledStdConv2d(width, width, 3, stride=2, padding=1)
         )
