@@ -30,6 +30,7 @@ def test_checkpoints_change_neither_gradients_nor_statistics():
 def test_the_plain_network_has_the_shape_of_ours(timesteps):
     options = {"channels": (4, 4, 8, 8), "timesteps": timesteps, "num_classes": 6}
     model = create_model("trevsnn_tiny", **options)
+    model.set_intermediate_supervision()
     images = torch.randn(2, 3, 32, 32)
     ours, theirs = model.train()(images), plain(model)(images)
     assert [logits.shape for logits in theirs] == [logits.shape for logits in ours]

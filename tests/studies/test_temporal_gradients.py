@@ -140,7 +140,7 @@ def test_a_cut_key_neuron_hands_no_gradient_to_the_step_before(name):
     grid, x = model.grid, torch.randn(4, 8, 16, 16).double()
 
     def of_the_grid():
-        return grid(x, lambda state: torch.cat([h.flatten(1) for h in state.membranes], 1))
+        return grid(constant=x, readout=lambda state: torch.cat([h.flatten(1) for h in state.membranes], 1))
 
     def written_out(of_the_step_before):
         h, spikes, outputs = [None] * grid.levels, [None] * (grid.levels + 1), []

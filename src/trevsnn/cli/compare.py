@@ -14,6 +14,7 @@ from trevsnn.cli.output import check_file, check_json, one_by_one, plain_console
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.costs.operations import check_firing_rate
 from trevsnn.data import LabelledData
+from trevsnn.models.baselines.memopt import SEARCH_LIMIT
 from trevsnn.models.config import check_count
 from trevsnn.studies.comparison import (
     REVERSIBLE,

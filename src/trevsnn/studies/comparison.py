@@ -206,6 +206,7 @@ def _prepare(row: Row, device: torch.device, precision: Precision) -> tuple[nn.M
     """The network, waiting to be timed, and its step; sizes, energy and memory come into the row."""
     torch.manual_seed(0)
     model, size = row.method.build()
+    model.set_intermediate_supervision()
     row.of_spikingjelly = isinstance(model, SpikingJellyNetwork)
     row.timesteps = model.config.timesteps
     row.input_size = size
