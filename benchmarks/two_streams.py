@@ -52,7 +52,8 @@ def step_bytes(memory: str, invert: bool, timesteps: int, blocks: int, batch: in
     )
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
-    images, labels = torch.randn(batch, 3, resolution, resolution), torch.zeros(batch, dtype=torch.long)
+    images = torch.randn(batch, 3, resolution, resolution)
+    labels = torch.zeros(batch, dtype=torch.long)
     return peak_bytes(lambda: cross_entropy(model(images), labels).backward())
 
 

@@ -189,7 +189,8 @@ class _Finder(ast.NodeVisitor):
         if node.name in UNREAD:
             return
         self.visit(node.args)
-        outer, self.function = self.function, (node.lineno, node.end_lineno or node.lineno)
+        outer = self.function
+        self.function = (node.lineno, node.end_lineno or node.lineno)
         for statement in node.body:
             self.visit(statement)
         self.function = outer

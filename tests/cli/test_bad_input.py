@@ -42,7 +42,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("train digits --epoch 3", "--epochs"),
         ("train digits --epochs many", "many"),
         ("train digits --epochs 0", "epochs=0"),
-        ("train digits --timesteps 1.5", "'1.5' is no whole number"),
+        ("train digits --timesteps 1.5", "'1.5' is not an integer"),
         ("train digits --model=", "model '' is unknown"),
         ("train digits --timesteps 0", "timesteps=0"),
         ("train digits --channels 8 0 8 8", "channels=0"),
@@ -60,7 +60,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("memory trevsnn_digits --resolution 0", "resolution=0"),
         ("memory trevsnn_digits --timesteps 0", "timesteps=0"),
         ("memory trevsnn_digits --precision fp8", "bf16"),
-        ("memory trevsnn_digits --budget plenty", "budget='plenty' is no number of bytes"),
+        ("memory trevsnn_digits --budget plenty", "budget='plenty' is not a number of bytes"),
         ("memory trevsnn_digits --plot nowhere/x.png", "'nowhere' does not exist"),
         ("energy trevsnn_digitz", "'trevsnn_digitz' is neither a run nor a network; did you mean 'trevsnn_digits'"),
         ("energy trevsnn_digits", "by name is untrained; give a run of it, --data DIR or --firing-rate RATE"),
@@ -81,7 +81,7 @@ def refused(trevsnn, tmp_path, monkeypatch):
         ("compare sdt_digits:packed", "a memory setting is not for SpikingJelly's networks; leave :packed out"),
         ("compare .", "is not a run folder"),
         ("compare trevsnn_digits --reference trevsnn_tiny", "reference='trevsnn_tiny' is none of the methods"),
-        ("compare --batch 0", "batch=0 must be a whole number of at least 1"),
+        ("compare --batch 0", "batch=0 must be an integer of at least 1"),
         ("compare --timesteps 0", "timesteps=0"),
         ("compare --repeats 0", "repeats=0"),
         ("compare --timesteps 1,x", "timesteps='1,x' must be integers with commas between them, 4 or 1,2,4"),
@@ -215,7 +215,7 @@ def test_settings_changed_in_the_file_of_a_run(refused, digits_run, tmp_path):
     text = (run / "config.toml").read_text()
     for old, new, message in [
         ("epochs = 1", "epochs = 2", "epochs=1, not 2"),
-        ("seed = 0", "seed = 0.5", "config.toml': seed=0.5 must be a whole number"),
+        ("seed = 0", "seed = 0.5", "config.toml': seed=0.5 must be an integer"),
         ("augment = true", "augment = false", "augment=True, not False"),
     ]:
         assert old in text

@@ -215,7 +215,7 @@ def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, monkeypatch, qu
     assert "0.npz" in text
     (tmp_path / "x.png").touch()
     for tokens, message in (
-        (["x.png"], "x.png' is no recording, by what it begins with; the names of recordings end in .aedat, "),
+        (["x.png"], "x.png' is not a recording, by what it begins with; the names of recordings end in .aedat, "),
         (["x.png", "--invert"], "invert=True is for images"),
     ):
         code, _, error = trevsnn("predict", run, tmp_path / tokens[0], *tokens[1:])

@@ -79,13 +79,13 @@ def test_images_of_which_none_can_be_read_are_refused(trevsnn, run, with_images)
     ("tokens", "message"),
     [
         (["--images", "1"], "images=1 must be at least 2"),
-        (["--seed=-1"], "seed=-1 must be a whole number of at least 0"),
-        (["--workers=-1"], "workers=-1 must be a whole number of at least 0"),
+        (["--seed=-1"], "seed=-1 must be an integer of at least 0"),
+        (["--workers=-1"], "workers=-1 must be an integer of at least 0"),
         (["--data", "digits"], "--data digits is for a run; without one, digits are used: leave --data out"),
         (["--val-split", "0.1"], "--val-split 0.1 is for a run; without one, digits are used: leave --val-split out"),
         (["--device", "cuda"], "device='cuda' is not available"),
         (["RUN", "--images", "1"], "images=1 must be at least 2"),
-        (["RUN", "--seed=-1"], "seed=-1 must be a whole number of at least 0"),
+        (["RUN", "--seed=-1"], "seed=-1 must be an integer of at least 0"),
         (["RUN", "--output", "here"], "output='here' is for runs of digits, but a run is given; leave --output out"),
     ],
 )

@@ -39,7 +39,7 @@ def test_neurobench_counts_the_same_in_the_folded_network(build, batches, option
             for layer in dict.fromkeys(self.connection_layers()):  # one that subnetworks share is listed by each
                 self.connection_hooks.append(InputHook(layer))
 
-    network = build(**options).double().fold()  # double, so that its sums are whole numbers
+    network = build(**options).double().fold()  # double, so that its sums are integers
     (batch,) = batches(network)
     model = Model(network)
     model.register_hooks()

@@ -114,7 +114,7 @@ def test_folders_that_do_not_fit_are_named(folder, change, message):
 def test_places_that_are_none(folder, tmp_path):
     with pytest.raises(ValueError, match=r"'.*nowhere' does not exist"):
         load_dataset("imagefolder", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         load_dataset("imagefolder", folder / "val" / "foo" / "0.png")
     with pytest.raises(ValueError, match="has no class folders"):
         load_dataset("imagefolder", folder / "val" / "foo")

@@ -92,7 +92,7 @@ def test_many_more_pixels_than_bytes_are_refused():
 
 def test_what_is_no_image_is_named(tmp_path):
     Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "nan.tif")
-    with pytest.raises(BadImageError, match=r"nan\.tif.* pixels that are no numbers"):
+    with pytest.raises(BadImageError, match=r"nan\.tif.* pixels that are not numbers"):
         open_picture(tmp_path / "nan.tif", 1)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:2000])

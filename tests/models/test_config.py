@@ -98,8 +98,8 @@ def test_a_fixed_depth_costs_the_same_for_any_number_of_steps():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_classes": -1}, "num_classes=-1 must be a whole number of at least 0"),
-        ({"timesteps": 0}, "timesteps=0 must be a whole number of at least 1"),
+        ({"num_classes": -1}, "num_classes=-1 must be an integer of at least 0"),
+        ({"timesteps": 0}, "timesteps=0 must be an integer of at least 1"),
         ({"timesteps": 2.0}, "timesteps=2.0"),
         ({"timesteps": True}, "timesteps=True"),
         ({"in_chans": 0}, "in_chans=0"),

@@ -81,7 +81,7 @@ def _own_questions(vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """The values of each field that --vary gives.
 
     Raises:
-        ValueError: for what is no field of one run's settings, or no value of it.
+        ValueError: for what is not a field of one run's settings, or no value of it.
     """
     hints = get_type_hints(TrainOptions, include_extras=True)
     questions: dict[str, tuple[Any, ...]] = {}

@@ -28,7 +28,10 @@ from trevsnn.training.config import parse_config
 from trevsnn.training.learner import training_loss
 from trevsnn.training.recipes import read_recipe
 
-DATASET, MODEL, EPOCHS, SEEDS = "digits", "ms_resnet_digits", 8, (0, 1, 2)
+DATASET = "digits"
+MODEL = "ms_resnet_digits"
+EPOCHS = 8
+SEEDS = (0, 1, 2)
 """What is trained where no run is given."""
 OUTPUT = Path("runs/gradients")
 """And where to."""

@@ -38,9 +38,10 @@ def memory(
     check_json(json)
     check_file(plot, "plot file")
     if not plot_timesteps or min(plot_timesteps) < 1:
-        raise ValueError(f"plot_timesteps={plot_timesteps!r} must be whole numbers from 1")
+        raise ValueError(f"plot_timesteps={plot_timesteps!r} must be integers from 1")
     limit = None if budget is None else parse_bytes(budget)
-    network, places = require_trevsnn(create_model(model, timesteps=timesteps), "memory"), _devices(device)
+    network = require_trevsnn(create_model(model, timesteps=timesteps), "memory")
+    places = _devices(device)
     own = network.config.timesteps
     size = int(network.default_cfg["input_size"][1]) if resolution is None else resolution  # type: ignore[index]
 
@@ -84,7 +85,7 @@ def parse_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
     if match is None:
-        raise ValueError(f"budget={text!r} is no number of bytes; write 24GB, for example")
+        raise ValueError(f"budget={text!r} is not a number of bytes; write 24GB, for example")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper()))
 
 

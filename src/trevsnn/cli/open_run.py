@@ -120,7 +120,9 @@ def load_data(trained: Trained, data: Path | None, val_split: float | None) -> L
     config = replace(config, data=data or config.data)
     if config.data is not None and data is None and not config.data.exists():
         raise ValueError(f"data {str(config.data)!r}, where the run found them, are not there; give --data DIR")
-    name, preprocessing, share = trained.info.dataset, trained.preprocessing, None if val_split == 1 else val_split
+    name = trained.info.dataset
+    preprocessing = trained.preprocessing
+    share = None if val_split == 1 else val_split
     sensor = None
     if name == RECORDING_FOLDER and isinstance(preprocessing, FramePreprocessing):
         sensor = preprocessing.sensor_size

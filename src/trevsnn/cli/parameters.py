@@ -14,7 +14,7 @@ def _parse_whole(_: Any, tokens: Sequence[Any]) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no whole number") from None
+        raise ValueError(f"{text!r} is not an integer") from None
 
 
 Whole = Annotated[int, Parameter(converter=_parse_whole)]

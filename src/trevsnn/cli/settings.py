@@ -112,7 +112,7 @@ def _read(recipe: str) -> tuple[str | None, dict[str, Any]]:
 
 
 def _check_numbers(values: Mapping[str, Any], words: str) -> None:
-    """Refuse settings of a file that are to be reckoned with and are no numbers.
+    """Refuse settings of a file that are to be reckoned with and are not numbers.
 
     Raises:
         ValueError: naming the file.

@@ -80,7 +80,8 @@ def train_run(
 
 def describe_forecast(forecast: Forecast, settings: TrainConfig, things: str = "images") -> str:
     """What a dry run found, in lines; `things` are images or recordings."""
-    loading, training = forecast.loading_images_per_second, forecast.training_images_per_second
+    loading = forecast.loading_images_per_second
+    training = forecast.training_images_per_second
     kind, peak = forecast.memory
     lines = [
         f"parameters      {forecast.parameters:,}",

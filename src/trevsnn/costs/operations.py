@@ -191,7 +191,8 @@ def _first_of_pair(place: Place, record: Received) -> Place | None:
 def _layer(place: Place, record: Received, images: int, assumed: bool) -> Layer:
     wiring = record.wiring()
     binary = not record.others
-    counted, values = record.samples if record.once else images, record.samples * record.size.numel()
+    counted = record.samples if record.once else images
+    values = record.samples * record.size.numel()
     rate = None
     if place.name in _POOLED or place.kind == "linear":
         rate = float(record.sum) / values

@@ -82,7 +82,9 @@ def read_class_folders(
         extensions: how the names of their files end.
         ways: as for `Listing`.
     """
-    found, names, read = Listing(ways=ways), {}, {}
+    found = Listing(ways=ways)
+    names = {}
+    read = {}
     splits = find_splits(root, val_split)
     if root not in splits.values():
         leave_out_beside(root, [folder.name for folder in splits.values()], found)

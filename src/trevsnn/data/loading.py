@@ -129,11 +129,18 @@ class TrainingStream(Dataset):
         pinned: bool = False,
         skip_bad: bool = False,
     ):
-        self.samples, self.augmentation, self.num_classes = samples, augmentation, num_classes
-        self.batch_size, self.batches_per_epoch, self.seed = batch_size, batches_per_epoch, seed
+        self.samples = samples
+        self.augmentation = augmentation
+        self.num_classes = num_classes
+        self.batch_size = batch_size
+        self.batches_per_epoch = batches_per_epoch
+        self.seed = seed
         self.rank, self.world = rank, world
-        self.workers, self.pinned, self.skip_bad = workers, pinned, skip_bad
-        self.transform, self.channels = augmentation.transform(preprocessing), preprocessing.input_size[0]
+        self.workers = workers
+        self.pinned = pinned
+        self.skip_bad = skip_bad
+        self.transform = augmentation.transform(preprocessing)
+        self.channels = preprocessing.input_size[0]
         self.batch_dim = preprocessing.batch_dim
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
@@ -151,7 +158,9 @@ class TrainingStream(Dataset):
             yield _Key(epoch, number, order[start : start + self.batch_size])
 
     def __getitem__(self, key: "_Key") -> Batch:
-        images, labels, bad = [], [], []
+        images = []
+        labels = []
+        bad = []
         for index in map(int, key.indices):
             with random_state(self.seed, SAMPLE, key.epoch, index):
                 found = self._first_good(index, bad)
@@ -279,7 +288,9 @@ class _TestBatches(Dataset):
     batch_dim: int
 
     def __getitem__(self, indices: np.ndarray) -> Batch:
-        images, labels, bad = [], [], []
+        images = []
+        labels = []
+        bad = []
         for index in indices:
             try:
                 images.append(self.transform(self.samples.open(int(index), self.channels)))

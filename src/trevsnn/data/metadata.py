@@ -116,7 +116,8 @@ def _exif_segment(orientation: int) -> bytes:
 def _webp(content: bytes) -> bytes:
     parts, place = [], 12
     while place + 8 <= len(content):
-        kind, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
+        kind = content[place : place + 4]
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
         end = place + 8 + size + size % 2
         chunk = content[place:end]
         if kind == b"VP8X":

@@ -131,7 +131,7 @@ def check_files(paths: Sequence[Path]) -> None:
     """
     for path in paths:
         if not path.is_file():
-            raise ValueError(f"{str(path)!r} does not exist" if not path.exists() else f"{str(path)!r} is no file")
+            raise ValueError(f"{str(path)!r} does not exist" if not path.exists() else f"{str(path)!r} is not a file")
 
 
 def _flatten(picture: Image.Image, background: int) -> Image.Image:
@@ -169,7 +169,7 @@ def _from_deep(picture: Image.Image, background: int) -> Image.Image:
         white = 2.0 ** (bits - signed) - 1
     smallest, largest = float(numbers.min()), float(numbers.max())
     if not math.isfinite(smallest) or not math.isfinite(largest):
-        raise ValueError("it has pixels that are no numbers")
+        raise ValueError("it has pixels that are not numbers")
     if smallest < 0 or largest > white or (white > 2**16 and 0 < largest < _DARK):
         raise ValueError(
             f"its pixels are numbers from {smallest:g} to {largest:g} of 32 bits, of which white is not known; store "

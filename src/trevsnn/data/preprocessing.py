@@ -107,12 +107,12 @@ def _small(preprocessing: Any) -> Any:
     for name, size in sizes.items():
         right = isinstance(size, tuple) and len(size) == (3 if name == "input_size" else 2)
         if not right or not all(is_whole(side) and 1 <= side <= _LARGEST_SIDE for side in size):
-            raise ValueError(f"{name}={size!r} must be whole numbers from 1 to {_LARGEST_SIDE}")
+            raise ValueError(f"{name}={size!r} must be integers from 1 to {_LARGEST_SIDE}")
     reduced: dict[str, Any] = {name: (*size[:-2], 8, 8) for name, size in sizes.items()}
     frames = getattr(preprocessing, "timesteps", None)
     if frames is not None:
         if not (is_whole(frames) and frames >= 1):
-            raise ValueError(f"timesteps={frames!r} must be a whole number from 1")
+            raise ValueError(f"timesteps={frames!r} must be an integer from 1")
         reduced["timesteps"] = 1
     values = (frames or 1) * math.prod(preprocessing.input_size)
     if values > _MOST_VALUES:

@@ -65,7 +65,7 @@ def find_splits(root: Path, val_split: float | None) -> dict[str, Path]:
         ValueError: when the folder does not exist, only part of it is there, or val_split is out of range.
     """
     if not root.is_dir():
-        raise ValueError(f"data {str(root)!r} {'is no folder' if root.exists() else 'does not exist'}")
+        raise ValueError(f"data {str(root)!r} {'is not a folder' if root.exists() else 'does not exist'}")
     spellings: dict[str, list[str]] = {}
     for entry in entries_of(os.fsencode(root)):
         name = os.fsdecode(entry.name)

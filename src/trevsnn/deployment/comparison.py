@@ -51,7 +51,9 @@ def compare(
         return torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
 
     networks = model.eval(), run_file
-    tallies, seconds, bad = [Tally(model.num_classes) for _ in networks], [0.0, 0.0], bad or BadImages()
+    tallies = [Tally(model.num_classes) for _ in networks]
+    seconds = [0.0, 0.0]
+    bad = bad or BadImages()
     warm = False
     with torch.inference_mode():
         for pixels, labels, _ in readable(batches, bad):

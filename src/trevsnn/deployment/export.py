@@ -134,7 +134,7 @@ def export_nir(model: TRevSNN, path: str | Path, input_size: tuple[int, int], in
 
 
 def metadata(info: WeightsInfo, plan: Plan) -> dict[str, str]:
-    """What a file says about its network; values that are no text are JSON."""
+    """What a file says about its network; values that are not text are JSON."""
     described: dict[str, Any] = {
         "model": info.model,
         "input_size": json.dumps(plan.input_shape),

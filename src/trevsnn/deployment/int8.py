@@ -128,7 +128,8 @@ def observe(plan: Plan, batches: Iterable[Tensor]) -> Ranges:
     Raises:
         ValueError: when there is no input.
     """
-    module, ranges = PlanModule(plan), {o.name: (0.0, 0.0) for o in plan.operations if isinstance(o, Convolve)}
+    module = PlanModule(plan)
+    ranges = {o.name: (0.0, 0.0) for o in plan.operations if isinstance(o, Convolve)}
     seen = 0
 
     def see(name: str, values: Tensor) -> None:

@@ -69,7 +69,8 @@ class PlanModule(nn.Module):
         x = inputs[0]
         match operation:
             case Convolve(parameters=name, stride=stride, padding=(top, left, bottom, right), groups=groups):
-                weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+                weight = getattr(self, f"{name}_weight")
+                bias = getattr(self, f"{name}_bias")
                 if (top, left) == (bottom, right):
                     return conv2d(x, weight, bias, stride, (top, left), groups=groups)
                 return conv2d(pad(x, (left, right, top, bottom)), weight, bias, stride, groups=groups)

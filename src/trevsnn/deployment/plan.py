@@ -95,7 +95,10 @@ class _Writer:
         spikes: list[str] = []
         rates = []
         for t, row in enumerate(self._rows()):
-            before, membranes_before, spikes, membranes = spikes, membranes, [], []
+            before = spikes
+            membranes_before = membranes
+            spikes = []
+            membranes = []
             for level, cell in enumerate(row):
                 name = f"step{t}_level{level}"
                 below = spikes[-1] if level else self._frame(t)

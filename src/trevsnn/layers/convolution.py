@@ -44,7 +44,8 @@ class StandardisedConvolution(Convolution, ScaledStdConv2d):
         return cheap(self._standardise, weight, self.gain), bias
 
     def _standardise(self, weight: Tensor, gain: Tensor) -> Tensor:
-        rows, scale = weight.reshape(1, self.out_channels, -1), (gain * self.scale).view(-1)
+        rows = weight.reshape(1, self.out_channels, -1)
+        scale = (gain * self.scale).view(-1)
         return batch_norm(rows, None, None, scale, training=True, momentum=0.0, eps=self.eps).reshape_as(weight)
 
 

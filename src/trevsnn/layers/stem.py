@@ -86,7 +86,8 @@ class FoldedStem(nn.Module):
             (vertical, bottom), (horizontal, right) = along_rows[rows], along_columns[columns]
             row_slice, above, below = self._within(vertical, height)
             column_slice, before, after = self._within(horizontal, width)
-            padding, at = (above, before, below, after), (bottom.start or 0, right.start or 0)
+            padding = (above, before, below, after)
+            at = (bottom.start or 0, right.start or 0)
             pieces.append(Piece(self.parts[f"{rows}_{columns}"], row_slice, column_slice, padding, at))  # type: ignore[arg-type]
         return pieces
 
@@ -128,5 +129,6 @@ def _compose(conv1: nn.Conv2d, conv2: nn.Conv2d, rows: str, columns: str) -> nn.
     if (rows, columns) == ("all", "all"):
         bias += conv2.bias.detach()
     conv = nn.Conv2d(conv1.in_channels, conv2.out_channels, (weight.shape[2], weight.shape[3]), STRIDE, device="meta")
-    conv.weight, conv.bias = nn.Parameter(weight.to(conv1.weight)), nn.Parameter(bias.to(conv1.weight))
+    conv.weight = nn.Parameter(weight.to(conv1.weight))
+    conv.bias = nn.Parameter(bias.to(conv1.weight))
     return conv

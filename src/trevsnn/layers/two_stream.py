@@ -9,7 +9,7 @@ channels (see `trevsnn.layers.block`):
 So the inputs of a block follow from its outputs, and nothing needs to be kept of it. In floating point (x1 + f) - f is
 not x1, and a difference in the last bit moves a neuron over its threshold. Therefore the streams live on a fixed-point
 grid: x and the result of every branch are rounded to multiples of STEP = 2^-12 and saturate at LIMIT = 32. After n
-blocks a stream is at most 32 (n + 1), which MOST_BLOCKS keeps within 4096 = 2^24 steps. All whole numbers up to 2^24
+blocks a stream is at most 32 (n + 1), which MOST_BLOCKS keeps within 4096 = 2^24 steps. All integers up to 2^24
 are exact in float32, so every sum is, and its difference returns the identical bits. A step is 1/2048 of the threshold.
 
 Streams are float32, or float64 in a network of float64; branches may be computed in less.
@@ -123,7 +123,8 @@ class _Inverted(Function):
 
     @staticmethod
     def forward(ctx, branches, x1, x2, *scales_and_weights):
-        scales, weights = scales_and_weights[: len(branches)], scales_and_weights[len(branches) :]
+        scales = scales_and_weights[: len(branches)]
+        weights = scales_and_weights[len(branches) :]
         streams = _run(branches, [x1, x2], weights, scales)
         ctx.save_for_backward(*streams, *scales_and_weights)
         ctx.branches = branches
@@ -135,7 +136,9 @@ class _Inverted(Function):
     def backward(ctx, *grads_of_streams):
         branches, grads = ctx.branches, list(grads_of_streams)
         y1, y2, *rest = ctx.saved_tensors
-        streams, scales, weights = [y1, y2], rest[: len(branches)], rest[len(branches) :]
+        streams = [y1, y2]
+        scales = rest[: len(branches)]
+        weights = rest[len(branches) :]
         del y1, y2
         needed = ctx.needs_input_grad[3 + len(branches) :]
         leaves = [w.detach().requires_grad_(need) for w, need in zip(weights, needed, strict=True)]

@@ -235,7 +235,7 @@ def read_checkpoint(path: str | Path) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"checkpoint {str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
+        raise ValueError(f"checkpoint {str(path)!r} {'is not a file' if path.exists() else 'does not exist'}")
     kind = describe_file(path)
     if kind.name not in ("checkpoint", "state", "safetensors"):
         raise ValueError(f"checkpoint {str(path)!r} {kind if kind.name != 'unknown' else 'is cut off or none'}")
@@ -259,7 +259,8 @@ def _check_stored(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
-        size, content = path.stat().st_size, sum(info.file_size for info in archive.infolist())
+        size = path.stat().st_size
+        content = sum(info.file_size for info in archive.infolist())
     if content > size:
         raise ValueError(f"its {size:,} bytes say that they unpack to {content:,}, which PyTorch does not write")
 

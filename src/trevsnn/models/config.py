@@ -46,7 +46,7 @@ class BaseConfig:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
 
     def _check_numbers(self, name: str, what: str) -> None:
-        """Make a tuple of whole numbers from 1 of the option, of at least one."""
+        """Make a tuple of integers from 1 of the option, of at least one."""
         value = getattr(self, name)
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ValueError(f"{name}={value!r} must be a list of one number per {what}")
@@ -230,4 +230,4 @@ class NetworkConfig(ReversibleConfig):
 
 def check_count(name: str, value: object, smallest: int) -> None:
     if not (is_whole(value) and value >= smallest):  # type: ignore[operator]
-        raise ValueError(f"{name}={value!r} must be a whole number of at least {smallest}")
+        raise ValueError(f"{name}={value!r} must be an integer of at least {smallest}")

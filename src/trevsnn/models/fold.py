@@ -45,7 +45,7 @@ def fold(model: "TRevSNN", *, merge_stem: bool = True) -> "TRevSNN":
     slopes = {module.negative_slope for module in folded.modules() if isinstance(module, (Stem, SpikeHead))}
     if slopes != {1.0}:
         raise ValueError(
-            f"the leaky-relu of stem and head has slope {min(slopes)}, so its neighbours are no linear pair; "
+            f"the leaky-relu of stem and head has slope {min(slopes)}, so its neighbours are not a linear pair; "
             "train until it is 1, or call set_negative_slope(1.0)"
         )
     folded.config = replace(folded.config, aux_heads=False)
@@ -97,7 +97,8 @@ def _plain(conv: StandardisedConvolution) -> Convolution:
     weight, bias = conv.weights()
     shape: Any = conv.kernel_size, conv.stride, conv.padding
     plain = Convolution(conv.in_channels, conv.out_channels, *shape, device="meta")
-    plain.weight, plain.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+    plain.weight = nn.Parameter(weight.detach())
+    plain.bias = nn.Parameter(bias.detach())
     return plain
 
 

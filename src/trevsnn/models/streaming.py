@@ -78,7 +78,9 @@ class StreamingClassifier:
         state = self.model.grid.step(self.steps, frame, self._membranes)
         rates = state.spikes().mean((2, 3), keepdim=True)
         self._rates = rates if self._rates is None else self._rates + rates
-        self._membranes, self._size, self.steps = state.membranes, tuple(frame.shape[-2:]), self.steps + 1
+        self._membranes = state.membranes
+        self._size = tuple(frame.shape[-2:])
+        self.steps = self.steps + 1
         logits = self.model.head(self._rates / self.steps)
         alarm = torch.stack([h.flatten(1).sum(1) for h in self._membranes]).sum(0) * 0  # NaN unless all are finite
         return logits + alarm.to(logits.dtype)[:, None]
@@ -117,9 +119,12 @@ class StreamingClassifier:
         """
         if missing := {"steps", "membranes", "rates"} - state.keys():
             raise ValueError(f"the state has no {', '.join(sorted(missing))}; give a state_dict() of a classifier")
-        config, device, steps = self.model.config, next(self.model.parameters()).device, state["steps"]
+        config = self.model.config
+        device = next(self.model.parameters()).device
+        steps = state["steps"]
         kept = [*state["membranes"], state["rates"]] if steps else []
-        channels, expected = [h.shape[1] for h in kept], [*config.channels, config.channels[-1]] if steps else []
+        channels = [h.shape[1] for h in kept]
+        expected = [*config.channels, config.channels[-1]] if steps else []
         if not 0 <= steps <= config.timesteps or channels != expected:
             raise ValueError(
                 f"the state, after {steps} steps and with {channels} channels, is of another network: this one has "
@@ -128,7 +133,10 @@ class StreamingClassifier:
         self.reset()
         if steps:
             *membranes, rates = (h.detach().to(device) for h in kept)
-            self.steps, self._membranes, self._rates, self._size = steps, membranes, rates, state.get("size")
+            self.steps = steps
+            self._membranes = membranes
+            self._rates = rates
+            self._size = state.get("size")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_busy"}

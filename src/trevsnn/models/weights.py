@@ -153,7 +153,7 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"weights file {str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
+        raise ValueError(f"weights file {str(path)!r} {'is not a file' if path.exists() else 'does not exist'}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -175,7 +175,7 @@ def read_weights_info(path: str | Path) -> WeightsInfo:
         raise ValueError(f"{str(path)!r} does not say which network it is of: 'model' or 'options' is missing")
     if class_names is not None:
         if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
-            raise ValueError(f"{str(path)!r} has class_names that are no list of names")
+            raise ValueError(f"{str(path)!r} has class_names that are not a list of names")
         if len(class_names) != options.get("num_classes"):
             raise ValueError(
                 f"{str(path)!r} has {len(class_names)} class_names for num_classes={options.get('num_classes')}"
@@ -226,7 +226,8 @@ def load_tensors_into(
         raise _no_weights(Path(path), error) from error
     own = model.state_dict()
     channels = _fit_channels(model, own, tensors) if adapt else None
-    report, written = LoadReport(unknown=sorted(tensors.keys() - own.keys()), channels=channels), set()
+    report = LoadReport(unknown=sorted(tensors.keys() - own.keys()), channels=channels)
+    written = set()
     for name in own.keys() & tensors.keys():
         like = own[name].shape == tensors[name].shape and not tensors[name].is_complex()
         if not like or name.startswith(except_for):

@@ -75,7 +75,9 @@ class Neuron:
             return _Spike.apply(v, self)
         v = dense(v)
         spikes, codes = _PackedSpike.apply(v, self)
-        shape, strides, dtype = v.shape, v.stride(), v.dtype
+        shape = v.shape
+        strides = v.stride()
+        dtype = v.dtype
         return keep_as(spikes, lambda: self.decode(codes, shape, strides, dtype))
 
     def fires(self, v: Tensor) -> Tensor:

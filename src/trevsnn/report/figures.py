@@ -155,7 +155,8 @@ def firing_rates(costs: Sequence[LayerCost]) -> Picture:
 def potentials(counted: Potentials, level: int) -> Picture:
     """Histogram of the membrane potentials of one level, all steps together and one by one."""
     density, edges = _histogram(counted.counts[:, level].double(), counted.neuron.window)
-    rate, window = _mean_of(counted.firing_rate[:, level]), _mean_of(counted.window_share[:, level])
+    rate = _mean_of(counted.firing_rate[:, level])
+    window = _mean_of(counted.window_share[:, level])
 
     def draw(axes: Axes) -> None:
         axes.axvspan(*counted.neuron.window, color=SECOND, alpha=0.3, linewidth=0, label="surrogate window")

@@ -201,7 +201,7 @@ class ReversibleGrid(nn.Module):
             ValueError: for a step that there is not, or potentials missing, too many or of another batch.
         """
         if not 0 <= t < self.timesteps:
-            raise ValueError(f"t={t} is no step of a grid of {self.timesteps}")
+            raise ValueError(f"t={t} is not a step of a grid of {self.timesteps}")
         if (membranes is None) != (t == 0) or len(membranes or ()) not in (0, self.levels):
             raise ValueError(
                 f"membranes must hold the potentials of {self.levels} levels after step 0, and be None there"

@@ -191,7 +191,7 @@ def _rows(x: Tensor) -> Tensor:
     flat = x.flatten(1)
     try:
         rows = flat.view(torch.int64)
-    except RuntimeError:  # no whole number of them
+    except RuntimeError:  # their bytes do not fill integers
         rows = flat.view(_INTEGERS[x.element_size()])
     width = rows.shape[1]
     while width > _WIDTH and width % 2 == 0:

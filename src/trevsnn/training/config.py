@@ -58,7 +58,7 @@ class TrainConfig(Variations):
     camera: str | None = None
     """Which camera of recordings of several: its name, number or place in the file."""
     time_unit: TimeUnit = "auto"
-    """Of t in recordings that are arrays, where they do not say: whole numbers are microseconds, others seconds."""
+    """Of t in recordings that are arrays, where they do not say: integers are microseconds, others seconds."""
     cache: Path | None = None
     """Folder for the frames that recordings are converted to, once; by default .frames in the data folder."""
     skip_bad_images: bool = False
@@ -171,20 +171,18 @@ class TrainConfig(Variations):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         sensor = self.sensor_size
         right = isinstance(sensor, tuple) and len(sensor) == 2 and all(is_whole(side) and side >= 1 for side in sensor)
-        self._require("sensor_size", sensor is None or right, "two whole numbers from 1, height and width")
+        self._require("sensor_size", sensor is None or right, "two integers from 1, height and width")
         for name in ("epochs", "batch_size", "keep_checkpoints"):
-            self._require(name, is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number from 1")
+            self._require(name, is_whole(getattr(self, name)) and getattr(self, name) >= 1, "an integer from 1")
         for name, smallest in (("image_size", 1), ("workers", 0), ("effective_batch", 1), ("lr_base_size", 1)):
             value = getattr(self, name)
-            self._require(
-                name, value is None or (is_whole(value) and value >= smallest), f"a whole number from {smallest}"
-            )
+            self._require(name, value is None or (is_whole(value) and value >= smallest), f"an integer from {smallest}")
         for name in ("timesteps", "kernel_size", "depth"):  # how large, the network says
-            self._require(name, getattr(self, name) is None or is_whole(getattr(self, name)), "a whole number")
+            self._require(name, getattr(self, name) is None or is_whole(getattr(self, name)), "an integer")
         right = isinstance(self.channels, tuple) and all(map(is_whole, self.channels))
-        self._require("channels", self.channels is None or right, "whole numbers, one per level")
+        self._require("channels", self.channels is None or right, "integers, one per level")
         Reading(sort_events=self.sort_events, camera=self.camera, time_unit=self.time_unit)
-        self._require("seed", is_whole(self.seed) and 0 <= self.seed < 2**63, "a whole number from 0")
+        self._require("seed", is_whole(self.seed) and 0 <= self.seed < 2**63, "an integer from 0")
         for name in ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad", "checkpoint_minutes"):
             value = getattr(self, name)
             self._require(name, is_number(value) and value >= 0, "a finite number from 0")

@@ -85,7 +85,8 @@ def forecast_run(
         if console is not None and processes.is_first:
             console.print(describe_run(learner, dataset, origins), markup=False, highlight=False, soft_wrap=True)
         dataset = with_frames(dataset, learner.preprocessing, config, read_only=True)
-        batches, device = training_batches(learner, dataset, endless=True), learner.device
+        batches = training_batches(learner, dataset, endless=True)
+        device = learner.device
         (loading,) = processes.sum(_images_per_second(batches, reading_workers(learner, dataset)), device=device)
         batch = next(batches)
         BadImages(config.skip_bad_images).report(batch.bad)

@@ -174,7 +174,7 @@ class Learner:
                 config = replace(config, image_size=size[0])
                 self.decided["image_size"] = "as the weights were trained"
             elif size and (dataset.preprocessing is None or dataset.preprocessing.input_size[1:] != size):
-                self.notes.append(f"the weights were trained at {size[0]} x {size[1]}, which is no square")
+                self.notes.append(f"the weights were trained at {size[0]} x {size[1]}, which is not square")
         if config.model not in (None, info.model):
             return config
         check_weights(weights)

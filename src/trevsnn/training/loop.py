@@ -113,8 +113,12 @@ def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, An
 def _train(
     state: RunState, saved: SavedState | None, heading: str, console: Console, request: StopRequest
 ) -> dict[str, Any]:
-    learner, folder, config = state.learner, state.folder, state.learner.config
-    first, epochs, processes = learner.processes.is_first, config.epochs, learner.processes
+    learner = state.learner
+    folder = state.folder
+    config = state.learner.config
+    first = learner.processes.is_first
+    epochs = config.epochs
+    processes = learner.processes
     warn = partial(_warn, console)
     with processes.all_or_none():
         if saved is not None:

@@ -63,7 +63,9 @@ class ProgressReporter:
         console: Console | None = None,
         things: str = "images",
     ):
-        self.epochs, self.steps_per_epoch, self.things = epochs, steps_per_epoch, things
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.things = things
         self.steps = self.steps_before = steps_done
         self.console = console or Console()
         self.progress = Progress(

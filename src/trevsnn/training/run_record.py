@@ -75,7 +75,7 @@ class RunRecord:
 
 
 def check_row(row: Any) -> None:
-    """Refuse what are no metrics of an epoch.
+    """Refuse what is not metrics of an epoch.
 
     Raises:
         ValueError: naming the first that is missing, or no number.

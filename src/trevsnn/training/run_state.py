@@ -61,7 +61,9 @@ class RunState:
     """
 
     def __init__(self, learner: Learner, dataset: LabelledData, folder: RunFolder):
-        self.learner, self.dataset, self.folder = learner, dataset, folder
+        self.learner = learner
+        self.dataset = dataset
+        self.folder = folder
         self.history: list[dict[str, Any]] = []
         self.epoch = EpochSoFar(learner.lr)
         self.confusion: Tensor | None = None
@@ -132,7 +134,8 @@ class RunState:
                     f"from its weights: --weights {run}"
                 )
             self.learner.load_state_dict(state["learner"])
-            self.history, self.epoch = list(state["history"]), EpochSoFar(**state["epoch"])
+            self.history = list(state["history"])
+            self.epoch = EpochSoFar(**state["epoch"])
             _check_progress(self.history, self.epoch)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{str(self.folder.path)!r} cannot be continued: {in_a_line(error)}") from error
@@ -213,7 +216,7 @@ def with_same_steps(config: TrainConfig, saved: SavedState, world: int) -> tuple
         world_before, batch_before = state.get("processes", world), before["batch_size"]
         for name, value in (("effective_batch", effective), ("processes", world_before)):
             if not (is_whole(value) and 1 <= value < 2**63):
-                raise ValueError(f"{name}={value!r} must be a whole number from 1")
+                raise ValueError(f"{name}={value!r} must be an integer from 1")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is not the state of a run: {error}") from error
     if config.effective_batch is None:

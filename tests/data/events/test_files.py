@@ -87,7 +87,7 @@ def test_what_is_none_is_named(tmp_path):
     with pytest.raises(BadImageError, match=r"b\.npy': time goes backwards"):
         read_recording(tmp_path / "b.npy")
     (tmp_path / "a.log").write_bytes(b"words")
-    with pytest.raises(ValueError, match=r"a\.log' is no recording, .* names of recordings end in \.aedat, "):
+    with pytest.raises(ValueError, match=r"a\.log' is not a recording, .* names of recordings end in \.aedat, "):
         read_recording(tmp_path / "a.log")
 
 

@@ -58,7 +58,7 @@ def test_columns_belong_together():
     ("t", "x", "message"),
     [
         ([5, 3], [0, 0], "time goes backwards after event 0, from 5 to 3"),
-        ([0.0, 0.2], [0, 0], "t of type float64 must hold whole numbers, t microseconds"),
+        ([0.0, 0.2], [0, 0], "t of type float64 must hold integers, t microseconds"),
         ([0, 1], [0, 70_000], "x from 0 to 70000 does not fit -32768 to 32767"),
     ],
 )

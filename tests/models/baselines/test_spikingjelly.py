@@ -61,14 +61,14 @@ def test_inputs_that_do_not_fit_are_refused():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ms_resnet_digits", {"num_classes": 0}, "num_classes=0 must be a whole number of at least 1"),
+        ("ms_resnet_digits", {"num_classes": 0}, "num_classes=0 must be an integer of at least 1"),
         (
             "ms_resnet_digits",
             {"channels": (4, 4), "blocks": (1, 1)},
             r"channels=\(4, 4\) must be three or four numbers",
         ),
         ("ms_resnet_digits", {"blocks": (1, 1, 1)}, r"blocks=\(1, 1, 1\) must be 4 numbers, as channels has"),
-        ("ms_resnet_digits", {"stem_stride": 0}, "stem_stride=0 must be a whole number of at least 1"),
+        ("ms_resnet_digits", {"stem_stride": 0}, "stem_stride=0 must be an integer of at least 1"),
         ("ms_resnet_digits", {"depth": 8}, "'depth' is not an option of ms_resnet_digits"),
         ("sdt_digits", {"embed_dims": 12}, "embed_dims=12 must be a multiple of 8"),
         ("sew_resnet34", {"channels": (4, 4, 4, 4)}, "'channels' is not an option of sew_resnet34"),

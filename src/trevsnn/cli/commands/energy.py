@@ -25,7 +25,7 @@ def energy(
     """Count operations, firing rates and energy of the inference of one image or clip.
 
     Shown are levels and steps, or every layer (--layers), then kinds of layers and the total. Energy stands there by
-    two conventions: as published, and strictly, where a layer whose input is no spikes counts multiply-accumulates.
+    two conventions: as published, and strictly, where a layer whose input is not spikes counts multiply-accumulates.
 
     Args:
         network: Run folder, weights file from one, or name of a network. A network by name is untrained: give

@@ -36,7 +36,7 @@ def show(
         sensor_size: Height and width of the sensor (pixels); by default as far as the events go.
         sort_events: Sort events whose time steps back; otherwise such a recording cannot be read.
         camera: Which camera of a recording of several: its name, number or place in the file.
-        time_unit: Of t in a recording that is arrays: s, ms, us or ns; by default what it says, else whole numbers are
+        time_unit: Of t in a recording that is arrays: s, ms, us or ns; by default what it says, else integers are
             microseconds and others seconds.
     """
     from trevsnn.cli import show as work  # PyTorch, which the help does not need

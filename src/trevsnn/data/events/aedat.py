@@ -142,7 +142,8 @@ def _packets(file: IO[bytes], start: int, path: Path) -> Iterator[_Packet]:
         if size < 1 or not 0 <= number <= capacity or (kind == _POLARITY and size != 8):
             raise ValueError(f"{str(path)!r} is damaged: byte {start} does not begin a packet")
         start += _PACKET.itemsize
-        there, missing = min(number, (end - start) // size), max(0, start + number * size - end)
+        there = min(number, (end - start) // size)
+        missing = max(0, start + number * size - end)
         yield _Packet(kind, int(packet["source"]), size, there, int(packet["time_overflows"]), missing)
         start += size * capacity
     if start < end:
@@ -154,7 +155,11 @@ def _read_packets(file: IO[bytes], lines: list[bytes], path: Path, reading: Read
     form = _value(lines, b"Format")
     if form.upper() not in ("", "RAW"):
         raise ValueError(f"{str(path)!r} has the format {form!r}; RAW alone is read: save it anew, as that or as .npz")
-    start, kinds, sources, most, missing = file.tell(), set[int](), dict[str, str](), 0, 0
+    start = file.tell()
+    kinds = set[int]()
+    sources = dict[str, str]()
+    most = 0
+    missing = 0
     for packet in _packets(file, start, path):
         missing = packet.missing
         if packet.number:
@@ -177,6 +182,7 @@ def _read_packets(file: IO[bytes], lines: list[bytes], path: Path, reading: Read
             content = file.read(min(BLOCK, packet.number - first) * packet.size)
             words = np.frombuffer(content, "<u4").reshape(-1, 2)
             valid = words[:, 0] & 1 == 1
-            data, time = words[valid, 0], words[valid, 1].astype(np.int64) + (packet.overflows << 31)
+            data = words[valid, 0]
+            time = words[valid, 1].astype(np.int64) + (packet.overflows << 31)
             columns.add(time, data >> 17 & 0x7FFF, data >> 2 & 0x7FFF, data >> 1 & 1)
     return columns, missing

@@ -132,7 +132,7 @@ def _of_python_3(header: bytes) -> bytes:
     """Without the L behind numbers of Python 2. NumPy looks for it too, which takes minutes in a damaged header.
 
     Raises:
-        SyntaxError: for what is no header in any case.
+        SyntaxError: for what is not a header in any case.
     """
     try:
         ast.literal_eval(header.decode("latin-1"))

@@ -15,7 +15,9 @@ from trevsnn.data.events.ordering import Columns
 from trevsnn.data.events.reading import AS_IT_STANDS, Reading
 from trevsnn.data.events.recording import BLOCK, Events
 
-_OVERFLOW_Y, _OVERFLOW, _SIZE = 240, 2**13, 5
+_OVERFLOW_Y = 240
+_OVERFLOW = 2**13
+_SIZE = 5
 
 
 def read_atis(path: Path, reading: Reading = AS_IT_STANDS) -> Events:

@@ -139,7 +139,7 @@ class CachedFrames(Samples):
         """Whether the recording is what it was; where its content had to be looked at, that is noted.
 
         Raises:
-            OSError: when there is no recording.
+            OSError: when there is not a recording.
         """
         recording = self.source(index).file
         if mark is None or mark.stand == stand_of(recording):

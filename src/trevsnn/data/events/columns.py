@@ -108,7 +108,7 @@ def from_columns(columns: Mapping[str, np.ndarray], reading: Reading, unit: Time
         unit: of t, where the file says it.
 
     Raises:
-        ValueError: for what is no recording, or may be several ones.
+        ValueError: for what is not a recording, or may be several ones.
     """
     flat = {}
     for name in COLUMNS:
@@ -174,14 +174,15 @@ def _order(array: np.ndarray) -> str:
         "np.savez(FILE, t=..., x=..., y=..., p=...)"
         if best
         else f"the columns of an array of shape {array.shape} must be in one of the orders {orders}, pixels being "
-        "whole numbers from 0, and polarities 0 and 1, or -1 and 1"
+        "integers from 0, and polarities 0 and 1, or -1 and 1"
     )
 
 
 def _look(column: np.ndarray) -> _Facts:
     with np.errstate(invalid="ignore"):
         lowest, highest = column.min(), column.max()
-        finite, whole = bool(np.isfinite(lowest) and np.isfinite(highest)), are_whole(column)
+        finite = bool(np.isfinite(lowest) and np.isfinite(highest))
+        whole = are_whole(column)
         rising = not bool((column[1:] < column[:-1]).any())
     return _Facts(
         time=finite and (lowest < highest or len(column) == 1),
@@ -212,7 +213,7 @@ def _microseconds(t: np.ndarray, unit: TimeUnit) -> np.ndarray:
     if not len(t) or t.dtype.kind == "b":
         return t
     if t.dtype.kind == "f" and not (np.isfinite(t.min()) and np.isfinite(t.max())):
-        raise ValueError("t holds values that are no numbers")
+        raise ValueError("t holds values that are not numbers")
     if unit == "auto":
         unit = _guess_unit(t)
     if unit == "us" and t.dtype.kind in "iu":
@@ -228,7 +229,10 @@ def _microseconds(t: np.ndarray, unit: TimeUnit) -> np.ndarray:
     return _in_blocks(t, lambda part: np.rint(part.astype(np.float64) / scale))
 
 
-_SHORT, _LONG, _BUSY, _AGES = 10.0, 86_400.0, 10_000.0, 10**17
+_SHORT = 10.0
+_LONG = 86_400.0
+_BUSY = 10_000.0
+_AGES = 10**17
 """Seconds that a recording lasts where its unit is looked at twice, and at most; events per second of a camera that
 sees something; microseconds, 3,000 years, that no clock counts."""
 

@@ -134,7 +134,7 @@ def _trials(root: Path, listing: str) -> Trials:
         raise ValueError(f"{str(root / listing)!r} lists no recording")
     for line, times in Counter(lines).items():
         if times > 1 or not line.endswith(".aedat"):
-            why = f"lists {line!r} {times} times" if times > 1 else f"lists {line!r}, which is no .aedat file"
+            why = f"lists {line!r} {times} times" if times > 1 else f"lists {line!r}, which is not an .aedat file"
             raise ValueError(f"{str(root / listing)!r} {why}; remove the line")
     spans, labels = [], []
     for number, file in enumerate(files):

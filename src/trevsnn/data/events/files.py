@@ -32,7 +32,10 @@ class Format:
 
 _AEDAT = Format(lambda path, reading: read_aedat(path, reading=reading))
 _AEDAT4, _HDF5 = Format(read_aedat4, "aedat"), Format(read_hdf5, "h5py")
-_NPY, _NPZ, _DAT, _ATIS = Format(read_npy), Format(read_npz), Format(read_dat), Format(read_atis)
+_NPY = Format(read_npy)
+_NPZ = Format(read_npz)
+_DAT = Format(read_dat)
+_ATIS = Format(read_atis)
 READERS: Mapping[str, Format] = {
     ".aedat": _AEDAT,
     ".aedat2": _AEDAT,
@@ -103,7 +106,7 @@ def check_readable(path: Path) -> Format:
     """
     try:
         if not path.is_file():
-            raise BadImageError(f"{str(path)!r} {'is no file' if path.exists() else 'does not exist'}")
+            raise BadImageError(f"{str(path)!r} {'is not a file' if path.exists() else 'does not exist'}")
         with path.open("rb") as file:
             start = file.read(_START)
     except OSError as error:
@@ -113,7 +116,7 @@ def check_readable(path: Path) -> Format:
         raise BadImageError(
             f"{str(path)!r} is {other}"
             if other
-            else f"{str(path)!r} is no recording, by what it begins with; the names of "
+            else f"{str(path)!r} is not a recording, by what it begins with; the names of "
             f"recordings end in {', '.join(READERS)}"
         )
     if found.package is not None and find_spec(found.package) is None:

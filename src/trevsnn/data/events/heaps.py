@@ -32,7 +32,8 @@ def check_heaps(path: Path, length: int) -> None:
                 continue  # which the library refuses, if it is a heap at all
             at = place + _HEADER
             while at + _HEADER <= end:
-                free, size = not _number(content, at, 2), _number(content, at + 8, length)
+                free = not _number(content, at, 2)
+                size = _number(content, at + 8, length)
                 step = size if free else _HEADER + -(-size // 8) * 8
                 steps -= 1
                 if not step or steps < 0:

@@ -14,7 +14,7 @@ def read_labels(path: Path, classes: int) -> list[tuple[int, int, int]]:
     """Class from 1, beginning and end (microseconds) of each trial.
 
     Args:
-        path: rows of three whole numbers, parted by commas, semicolons, tabs or spaces; the first row may be in words.
+        path: rows of three integers, parted by commas, semicolons, tabs or spaces; the first row may be in words.
         classes: how many there are.
 
     Raises:
@@ -36,7 +36,7 @@ def _trial(path: Path, number: int, line: str, classes: int) -> tuple[int, int, 
         label, start, stop = (int(part) for part in _BETWEEN.split(line.strip(",; \t")))
     except ValueError:
         raise ValueError(
-            f"labels {str(path)!r} cannot be read as rows of {_COLUMNS}, whole numbers: line {number} is {line[:60]!r}"
+            f"labels {str(path)!r} cannot be read as rows of {_COLUMNS}, integers: line {number} is {line[:60]!r}"
         ) from None
     if not 1 <= label <= classes or not 0 <= start < stop <= _LATEST:
         raise ValueError(

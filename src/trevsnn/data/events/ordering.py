@@ -60,7 +60,9 @@ def in_order(t: np.ndarray, x: np.ndarray, y: np.ndarray, p: np.ndarray, reading
 
 def _unwrapped(t: np.ndarray) -> np.ndarray:
     """Without the fall of a counter of 32 bits, if there is one and no second; events near it may be out of order."""
-    lowest, highest, times = int(t.min()), int(t.max()), t.astype(np.int64, copy=False)
+    lowest = int(t.min())
+    highest = int(t.max())
+    times = t.astype(np.int64, copy=False)
     for start, stop in _COUNTERS:
         if not (start <= lowest < start + _NEAR and stop - _NEAR <= highest < stop):
             continue

@@ -87,5 +87,6 @@ class FramePreprocessing(Reading):
         (height, width), (rows, columns) = self.size, self.sensor_size
         if (height, width) == (rows, columns):
             return events
-        x, y = events.x.astype(np.int64) * width // columns, events.y.astype(np.int64) * height // rows
+        x = events.x.astype(np.int64) * width // columns
+        y = events.y.astype(np.int64) * height // rows
         return Events(events.t, x, y, events.p)

@@ -23,7 +23,7 @@ class Reading:
     """Which of several cameras: its name, number or place, as the message lists them that asks for it."""
     time_unit: TimeUnit = "auto"
     """Of t in files of arrays: seconds, milliseconds, microseconds or nanoseconds. By default what the file says, else
-    whole numbers are microseconds and others seconds; what may be either is refused."""
+    integers are microseconds and others seconds; what may be either is refused."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.sort_events, bool):

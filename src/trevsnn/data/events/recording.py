@@ -14,7 +14,7 @@ class Events:
     """Events in the order of their time.
 
     Raises:
-        ValueError: when the columns do not belong together, hold something else than whole numbers that fit, or the
+        ValueError: when the columns do not belong together, hold something else than integers that fit, or the
             time goes backwards.
     """
 
@@ -62,7 +62,7 @@ class Events:
             number: events; the last part may have fewer.
 
         Raises:
-            ValueError: unless one of the two is given, a whole number from 1.
+            ValueError: unless one of the two is given, an integer from 1.
         """
         if (duration is None) == (number is None):
             raise ValueError(f"duration={duration!r}, number={number!r}: give one of the two")
@@ -103,9 +103,11 @@ def are_whole(values: np.ndarray) -> bool:
 def _whole(name: str, values: np.ndarray, kind: type[np.integer]) -> np.ndarray:
     """As integers of this kind."""
     if values.dtype.kind not in "iubf" or not are_whole(values):
-        raise ValueError(f"{name} of type {values.dtype} must hold whole numbers, t microseconds")
+        raise ValueError(f"{name} of type {values.dtype} must hold integers, t microseconds")
     if len(values):
-        lowest, highest, limits = int(values.min()), int(values.max()), np.iinfo(kind)
+        lowest = int(values.min())
+        highest = int(values.max())
+        limits = np.iinfo(kind)
         if lowest < limits.min or highest > limits.max:
             raise ValueError(f"{name} from {lowest} to {highest} does not fit {limits.min} to {limits.max}")
     return values.astype(kind, copy=False)

@@ -57,12 +57,15 @@ def record(brightness: Brightness, duration: float, camera: Camera, generator: n
     reference, blind_until = log.copy(), np.full(log.shape, -np.inf)
     parts: list[tuple[np.ndarray, ...]] = []  # scene, time, x, y, polarity
     for step in range(math.ceil(duration / camera.sampling)):
-        start, stop = step * camera.sampling, min((step + 1) * camera.sampling, duration)
+        start = step * camera.sampling
+        stop = min((step + 1) * camera.sampling, duration)
         new = np.log(brightness(stop) + camera.dark)
         scene, y, x = np.nonzero(np.abs(new - reference) >= theta)
         while len(scene):  # a pixel may fire several times within a step
             place = scene, y, x
-            before, after, limit = log[place], new[place], theta[y, x]
+            before = log[place]
+            after = new[place]
+            limit = theta[y, x]
             polarity = np.sign(after - reference[place])
             reference[place] += polarity * limit
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -72,7 +75,9 @@ def record(brightness: Brightness, duration: float, camera: Camera, generator: n
             parts.append((scene[seen], when[seen], x[seen], y[seen], polarity[seen] > 0))
             blind_until[scene[seen], y[seen], x[seen]] = when[seen] + camera.refractory
             again = np.abs(after - reference[place]) >= limit
-            scene, y, x = scene[again], y[again], x[again]
+            scene = scene[again]
+            y = y[again]
+            x = x[again]
         log = new
     noise = generator.poisson(camera.noise_rate * duration * 1e-6 * log.size)
     limits = (scenes, duration, width, height, 2)
