@@ -230,7 +230,7 @@ def test_tampered_metadata(refused, digits_run, tmp_path):
     sample = min((digits_run / "samples").iterdir())
     for changes, message in [
         ({"class_names": json.dumps(["a"] * 12)}, "12 class_names for num_classes=10"),
-        ({"class_names": "[[1]]"}, "no list of names"),
+        ({"class_names": "[[1]]"}, "not a list of names"),
         ({"class_names": "["}, "cannot be read"),
         ({"options": "[]"}, "'model' or 'options' is missing"),
         ({"options": '{"timesteps": 0}', "class_names": "null"}, "timesteps=0"),

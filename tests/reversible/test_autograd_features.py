@@ -347,7 +347,9 @@ def test_any_modules_serve_as_cells():
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return create_model("trevsnn_digits", channels=(8, 8, 12, 12), timesteps=3)
+    model = create_model("trevsnn_digits", channels=(8, 8, 12, 12), timesteps=3)
+    model.set_intermediate_supervision()
+    return model
 
 
 @pytest.fixture

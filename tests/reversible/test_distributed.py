@@ -19,6 +19,7 @@ from trevsnn import create_model
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path):
     network = excite(create_model("trevsnn_digits", channels=(4, 4, 8, 8), in_chans=3))
+    network.set_intermediate_supervision()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):  # its batch statistics would be those of half a batch
             module.eval()

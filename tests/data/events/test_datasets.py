@@ -143,7 +143,7 @@ def test_what_is_left_out_of_gestures(gestures):
     )
     for lines, message in (
         ("user01_led.aedat\nuser01_led.aedat", r"lists 'user01_led\.aedat' 2 times; remove the line"),
-        ("user01_led.aedat\nuser02_lab.raw", r"lists 'user02_lab\.raw', which is no \.aedat file"),
+        ("user01_led.aedat\nuser02_lab.raw", r"lists 'user02_lab\.raw', which is not an \.aedat file"),
         ("user29_led.aedat", r"user29_led\.aedat is listed both to train and to test on"),
     ):
         (gestures / "trials_to_train.txt").write_text(lines)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trevsnn import create_model
-from trevsnn.costs.timed_step import Subject, Task, measure_memory
+from trevsnn.costs.timed_step import TrainingStep, measure_memory
 from trevsnn.models.baselines.memopt import optimise_memory
 from trevsnn.training import intermediate_supervision_loss
 
@@ -19,14 +19,14 @@ def built(name):
 
 @pytest.mark.parametrize("name", ["ms_resnet_digits", "sdt_digits"])
 def test_a_network_takes_less_memory_and_learns_the_same(name):
-    task = Task(torch.randn(2, built(name).config.in_chans, 32, 32), torch.tensor([0, 1]), "fp32")
+    images = torch.randn(2, built(name).config.in_chans, 32, 32)
+    step = TrainingStep(images, torch.tensor([0, 1]), "fp32", intermediate_supervision_loss)
     plain, optimised = built(name), built(name)
-    optimise_memory(optimised, lambda network: network(task.images), 1)
+    optimise_memory(optimised, step.forward, 1)
     gradients, peaks = [], []
     for network in (plain, optimised):
-        subject = Subject(network, intermediate_supervision_loss)
-        peaks.append(measure_memory(subject, task))
-        subject.step(task)
+        peaks.append(measure_memory(network, step))
+        step.run(network)
         gradients.append([p.grad for p in network.parameters()])
     assert peaks[1] < peaks[0]
     for ours, theirs in zip(*gradients, strict=True):
