@@ -1,5 +1,6 @@
 """Help, the version and mistakes of spelling are answered without PyTorch, which would take seconds."""
 
+import inspect
 import subprocess
 import sys
 from dataclasses import fields
@@ -9,6 +10,7 @@ import torch
 
 from trevsnn import __version__, choices
 from trevsnn.cli.app import app
+from trevsnn.cli.commands.light import worker_of
 from trevsnn.cli.commands.models import recorded_networks
 from trevsnn.data import list_datasets
 from trevsnn.models import count_macs, create_model, list_models, parameter_counts
@@ -86,3 +88,12 @@ def test_the_record_of_a_network_is_true(name):
         "timesteps": model.config.timesteps,
         "input_size": "x".join(map(str, size)),
     }
+
+
+@pytest.mark.parametrize("name", [command for command in COMMANDS if command not in ("models", "recipes")])
+def test_what_does_the_work_takes_what_the_command_takes(name):
+    parsed = app[name]
+    command = parsed.default_command
+    takes, given = (inspect.signature(function).parameters for function in (worker_of(command), command))
+    assert takes.keys() == given.keys()
+    assert all(parameter.kind == given[parameter.name].kind for parameter in takes.values())

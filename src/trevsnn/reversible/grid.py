@@ -110,9 +110,10 @@ class ReversibleGrid(nn.Module):
         Raises:
             ValueError: for another name, or a cell that the setting cannot run.
         """
-        if check_memory(memory) == "reversible":
+        setting = check_memory(memory)
+        if setting == "reversible":
             refuse_unrepeatable(self)
-        self.memory = check_memory(memory)
+        self.memory = setting
 
     @contextmanager
     def observe(self, see: Callable[[StepState], object]) -> Iterator[None]:

@@ -6,11 +6,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trevsnn.choices import Question
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.help import training_app
 from trevsnn.cli.parameters import FLAT, SEVERAL, JsonFile, Whole
 from trevsnn.cli.settings import BaseOptions, base_settings_from_file
 
 
+@light
 def ablate(
     kind: str,
     /,
@@ -43,19 +45,6 @@ def ablate(
         seeds: Seeds of the runs.
         json: Also write the table to this file.
     """
-    from trevsnn.cli import ablate as work  # PyTorch, which the help does not need
-
-    work.ablate(
-        kind,
-        dataset=dataset,
-        output=output,
-        recipe=recipe,
-        questions=questions,
-        vary=vary,
-        seeds=seeds,
-        json=json,
-        settings=settings,
-    )
 
 
 app = training_app("ablate", ablate, base_settings_from_file)

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from trevsnn.choices import Device, Precision
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.parameters import JsonFile, Switch, Whole
 from trevsnn.studies.papers import FIRING_RATE
 
 
+@light
 def compare(
     *methods: str,
     reference: str | None = None,
@@ -49,21 +51,3 @@ def compare(
         json: Also write the table to this file, in bytes, seconds and pJ, figure by figure.
         resume: Go on from what the --json file holds of the networks by name.
     """
-    from trevsnn.cli import compare as work  # PyTorch, which the help does not need
-
-    work.compare(
-        *methods,
-        reference=reference,
-        device=device,
-        batch=batch,
-        precision=precision,
-        timesteps=timesteps,
-        resolution=resolution,
-        repeats=repeats,
-        firing_rate=firing_rate,
-        search_limit=search_limit,
-        plot=plot,
-        output=output,
-        json=json,
-        resume=resume,
-    )

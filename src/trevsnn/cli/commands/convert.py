@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from trevsnn.cli.commands.light import light
 
+
+@light
 def convert(source: Path, destination: Path, /) -> None:
     """Turn weights of the authors' public code into a weights file of ours. No code in the checkpoint is run.
 
@@ -11,6 +14,3 @@ def convert(source: Path, destination: Path, /) -> None:
             of the weights (ema) is taken where there is one.
         destination: Weights file (.safetensors) to write.
     """
-    from trevsnn.cli import convert as work  # PyTorch, which the help does not need
-
-    work.convert(source, destination)

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 from trevsnn.choices import Device
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.image_source import ImageSource
 from trevsnn.cli.parameters import FLAT, JsonFile, Switch, Whole
 
 
+@light
 def energy(
     network: str,
     /,
@@ -40,17 +42,3 @@ def energy(
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write all layers and the total to this file, energy in pJ.
     """
-    from trevsnn.cli import energy as work  # PyTorch, which the help does not need
-
-    work.energy(
-        network,
-        source=source,
-        firing_rate=firing_rate,
-        images=images,
-        fold=fold,
-        layers=layers,
-        over_time=over_time,
-        plot=plot,
-        device=device,
-        json=json,
-    )

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 from trevsnn.choices import Device
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.image_source import ImageSource
 from trevsnn.cli.parameters import FLAT, JsonFile, Switch
 
 
+@light
 def evaluate_run(
     run: Path,
     /,
@@ -27,6 +29,3 @@ def evaluate_run(
         confusion: Also draw the confusion matrix to this PNG file.
         json: Also write the table to this file.
     """
-    from trevsnn.cli import eval as work  # PyTorch, which the help does not need
-
-    work.evaluate_run(run, source=source, shuffle_frames=shuffle_frames, device=device, confusion=confusion, json=json)

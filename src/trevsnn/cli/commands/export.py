@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from trevsnn.choices import SpikeOp
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.image_source import ImageSource
 from trevsnn.cli.parameters import FLAT, JsonFile, Switch, Whole
 
 Format = Literal["onnx", "torch-export", "safetensors", "nir"]
 
 
+@light
 def export_run(
     run: Path,
     /,
@@ -39,17 +41,3 @@ def export_run(
             and the time that an image takes in batches of 64 on this machine.
         json: Also write the table to this file.
     """
-    from trevsnn.cli import export as work  # PyTorch, which the help does not need
-
-    work.export_run(
-        run,
-        source=source,
-        to=to,
-        output=output,
-        opset=opset,
-        spike_op=spike_op,
-        int8=int8,
-        calibration_images=calibration_images,
-        test=test,
-        json=json,
-    )

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 from trevsnn.choices import Device
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.image_source import ImageSource
 from trevsnn.cli.parameters import FLAT, JsonFile, Whole
 
 
+@light
 def gradients(
     *runs: Path,
     source: Annotated[ImageSource, FLAT] = ImageSource(),  # noqa: B008 (frozen)
@@ -35,6 +37,3 @@ def gradients(
         plot: Also draw the spatial similarities to this PNG file.
         json: Also write the table to this file, a row per run and layer.
     """
-    from trevsnn.cli import gradients as work  # PyTorch, which the help does not need
-
-    work.gradients(*runs, source=source, images=images, seed=seed, device=device, output=output, plot=plot, json=json)

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from trevsnn.choices import Optimizer, Precision
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.parameters import SEVERAL, JsonFile
 
 
+@light
 def memory(
     model: str,
     /,
@@ -38,18 +40,3 @@ def memory(
         device: Where to measure; by default on the CPU, and with CUDA too where there is a GPU.
         json: Also write the table to this file, in bytes.
     """
-    from trevsnn.cli import memory as work  # PyTorch, which the help does not need
-
-    work.memory(
-        model,
-        batch=batch,
-        resolution=resolution,
-        timesteps=timesteps,
-        precision=precision,
-        optimizer=optimizer,
-        budget=budget,
-        plot=plot,
-        plot_timesteps=plot_timesteps,
-        device=device,
-        json=json,
-    )

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from trevsnn.choices import Device
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.parameters import JsonFile, Switch, Whole
 
 
+@light
 def predict_images(
     run: Path,
     /,
@@ -30,6 +32,3 @@ def predict_images(
         device: Where to compute; auto takes CUDA where there is a GPU.
         json: Also write the table, with the probability of every class, to this file.
     """
-    from trevsnn.cli import predict as work  # PyTorch, which the help does not need
-
-    work.predict_images(run, *images, top=top, invert=invert, skip_bad_images=skip_bad_images, device=device, json=json)

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 from trevsnn.choices import Device
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.image_source import ImageSource
 from trevsnn.cli.parameters import FLAT, Whole
 
 
+@light
 def report(
     run: Path,
     /,
@@ -28,6 +30,3 @@ def report(
             most.
         device: Where to compute; auto takes CUDA where there is a GPU.
     """
-    from trevsnn.cli import report as work  # PyTorch, which the help does not need
-
-    work.report(run, source=source, output=output, images=images, device=device)

@@ -6,9 +6,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trevsnn.choices import SplitBy, TimeUnit
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.parameters import SEVERAL, Whole
 
 
+@light
 def show(
     recording: Path,
     /,
@@ -39,17 +41,3 @@ def show(
         time_unit: Of t in a recording that is arrays: s, ms, us or ns; by default what it says, else integers are
             microseconds and others seconds.
     """
-    from trevsnn.cli import show as work  # PyTorch, which the help does not need
-
-    work.show(
-        recording,
-        run=run,
-        output=output,
-        time=time,
-        timesteps=timesteps,
-        split_by=split_by,
-        sensor_size=sensor_size,
-        sort_events=sort_events,
-        camera=camera,
-        time_unit=time_unit,
-    )

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
+from trevsnn.cli.commands.light import light
 from trevsnn.cli.help import training_app
 from trevsnn.cli.parameters import FLAT, JsonFile, Switch
 from trevsnn.cli.settings import TrainOptions, settings_from_file
 
 
+@light
 def train_run(
     kind: str,
     /,
@@ -38,19 +40,6 @@ def train_run(
         dry_run: Write nothing: build all, run two steps, and print the time and memory of the whole run.
         json: Also write the last epoch's metrics, or what a dry run found, to this file.
     """
-    from trevsnn.cli import train as work  # PyTorch, which the help does not need
-
-    work.train_run(
-        kind,
-        dataset=dataset,
-        output=output,
-        resume=resume,
-        recipe=recipe,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        json=json,
-        settings=settings,
-    )
 
 
 app = training_app("train", train_run, settings_from_file)
