@@ -307,7 +307,7 @@ def test_configuration_files(refused, tmp_path):
         ("crop_scale = [1.0]", "config.toml: crop_scale=(1.0,) must be two shares"),
         ("data = 5.0", "config.toml: data=5.0 must be a path in quotation marks"),
         ("dataset = 5", "config.toml': dataset=5 must be a name in quotation marks"),
-        ("epochs = ", "is no TOML file"),
+        ("epochs = ", "is not a TOML file"),
     ]:
         path.write_text(text)
         refused(["train", "digits", "--recipe", path, "--epochs", 3, "--output", "run"], message)

@@ -16,7 +16,8 @@ from trevsnn.cli.memory import parse_bytes
 from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models import load_weights
 from trevsnn.models.official import _official_name
-from trevsnn.training import RunFolder, TrainConfig, load_config
+from trevsnn.training import RunFolder, load_config
+from trevsnn.training.config import SETTINGS
 
 
 def test_version_and_help(trevsnn):
@@ -32,12 +33,22 @@ def test_the_page_of_commands_has_them_all(pytestconfig):
     assert [command for command in app if f"`trevsnn {command}" not in page and not command.startswith("-")] == []
 
 
+def test_options_of_other_networks(trevsnn):
+    network = ["--model", "trev_ms_resnet_digits", "--channels", "4", "8", "--blocks", "1", "2", "--stem-stride", "2"]
+    code, text, error = trevsnn("train", "digits", "--dry-run", "--threshold", "0.4", "--window", "0", "2", *network)
+    assert code == 0, error
+    assert "with --threshold --window --channels --blocks --stem-stride" in " ".join(text.split())
+    code, _, error = trevsnn("train", "digits", "--dry-run", "--threshold", "0.4", "--window", "1", "2")
+    assert code == 2
+    assert error.startswith("trevsnn: error: window=(1.0, 2.0) must go from a lower to a higher potential")
+
+
 def test_help_of_train_shows_every_option_with_its_default(trevsnn):
     code, text, _ = trevsnn("train", "--help")
     assert code == 0
     words = " ".join(text.replace("│", " ").split())
-    for field in TrainConfig.__dataclass_fields__:
-        assert f"--{field.replace('_', '-')} " in words
+    for name in SETTINGS:
+        assert f"--{name.replace('_', '-')} " in words
     for part in (
         "[default: the recipe's, else 0.001]",
         "learning rate",

@@ -80,7 +80,7 @@ def test_what_lies_near_a_run_is_told(trevsnn, digits_run):
 
 def test_data_that_have_moved(trevsnn, digits_run, tmp_path):
     run = RunFolder(shutil.copytree(digits_run, tmp_path / "run"))
-    run.config.write_text(f"data = '{tmp_path}/gone'\n" + run.config.read_text())
+    run.config.write_text(run.config.read_text().replace("[data]", f"[data]\nfolder = '{tmp_path}/gone'"))
     for command in (["train", "digits", "--resume", run.path], ["eval", run.path]):
         code, _, error = trevsnn(*command)
         assert code == 2

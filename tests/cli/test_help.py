@@ -1,12 +1,11 @@
 """`--help` of the commands that train."""
 
 import re
-from dataclasses import fields
 
 import pytest
 
 from trevsnn.cli.help import GROUPS
-from trevsnn.training import TrainConfig
+from trevsnn.training.config import SETTINGS
 
 DEFAULT = r"(?:(?!--|╰).)*?\[default: ([^\]]*)\]"
 
@@ -34,7 +33,7 @@ def default(text, option):
 def test_options_stand_in_groups():
     grouped = [name for names in GROUPS.values() for name in names.split()]
     assert len(set(grouped)) == len(grouped)
-    assert {field.name.replace("_", "-") for field in fields(TrainConfig)} <= set(grouped)
+    assert {name.replace("_", "-") for name in SETTINGS} <= set(grouped)
 
 
 def test_defaults_are_those_that_the_run_has(shown):

@@ -3,7 +3,6 @@
 import inspect
 import subprocess
 import sys
-from dataclasses import fields
 
 import pytest
 import torch
@@ -13,9 +12,8 @@ from trevsnn.cli.app import app
 from trevsnn.cli.commands.light import worker_of
 from trevsnn.cli.commands.models import recorded_networks
 from trevsnn.data import list_datasets
-from trevsnn.models import count_macs, create_model, list_models, parameter_counts
-from trevsnn.models.config import NetworkConfig
-from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
+from trevsnn.models import count_macs, create_model, list_models, option_names, parameter_counts
+from trevsnn.training.config import NETWORK_OPTIONS
 
 COMMANDS = [name for name in app if not name.startswith("-")]
 HEAVY = {"matplotlib", "numpy", "PIL", "scipy", "sklearn", "timm", "torch", "torchvision"}
@@ -68,7 +66,8 @@ def test_the_script_is_light_too(tmp_path):
 
 def test_choices_are_those_that_there_are():
     assert list(choices.DATASETS) == list_datasets()
-    assert set(NETWORK_OPTIONS) == {f.name for f in fields(NetworkConfig)} & {f.name for f in fields(TrainConfig)}
+    of_the_data = {"num_classes", "in_chans", "frames"}
+    assert set(NETWORK_OPTIONS) | of_the_data == set.union(*(option_names(name) for name in list_models()))
 
 
 @pytest.mark.slow

@@ -11,9 +11,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from trevsnn.costs.peak_memory import peak_bytes
-from trevsnn.models import count_macs, create_model, load_weights, parameter_counts, save_weights
+from trevsnn.models import (
+    ReversibleMSResNet,
+    ReversibleMSResNetConfig,
+    count_macs,
+    create_model,
+    load_weights,
+    parameter_counts,
+    save_weights,
+)
 from trevsnn.models.baselines import spikingjelly_is_installed
-from trevsnn.models.ms_resnet import ReversibleMSResNet, ReversibleMSResNetConfig
 from trevsnn.neurons import spike
 from trevsnn.reversible import Memory
 

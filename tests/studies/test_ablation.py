@@ -22,8 +22,8 @@ def quiet():
 
 
 def changes(variant, base=SMALL):
-    names = [name for name in vars(base) if getattr(variant.config, name) != getattr(base, name)]
-    return {name: getattr(variant.config, name) for name in names}
+    before, after = base.by_name(), variant.config.by_name()
+    return {name: value for name, value in after.items() if before.get(name) != value}
 
 
 def test_one_factor_at_a_time_around_the_base(few_digits):
@@ -59,7 +59,7 @@ def test_the_base_has_a_value_of_its_own_in_every_question(few_digits):
         "channels": ["base", "channels-8"],
     }
     assert list(planned.questions["channels"]) == ["8 8", "8"]
-    assert [v.config.depth for v in planned.questions["timesteps"].values()] == [5] * 5
+    assert [v.config.model_options["depth"] for v in planned.questions["timesteps"].values()] == [5] * 5
 
 
 def test_what_the_network_cannot_have_is_left_out_or_refused(few_digits):
@@ -95,8 +95,8 @@ def test_weights_bring_their_network_into_every_variant(tmp_path, few_digits):
     base = replace(SMALL, channels=None, weights=tmp_path / "w.safetensors")
     planned = plan_ablation(base, few_digits, {"fusion": (True, False), "timesteps": (2, 4)})
     assert [variant.name for variant in planned.variants] == ["base", "fusion-on", "timesteps-4"]
-    assert {variant.config.channels for variant in planned.variants} == {(4, 8)}
-    assert [variant.config.depth for variant in planned.variants] == [None, None, 4]
+    assert {variant.config.model_options["channels"] for variant in planned.variants} == {(4, 8)}
+    assert [variant.config.model_options.get("depth") for variant in planned.variants] == [None, None, 4]
 
 
 def test_summary_computed_by_hand():

@@ -1,10 +1,12 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
+from trevsnn.data.variations import Variations
 from trevsnn.training import Learner, TrainConfig, choose_device, dump_config, load_config
 from trevsnn.training.batches import training_batches
+from trevsnn.training.config import SETTINGS, parse_config
 
 SMALL = TrainConfig(
     epochs=2,
@@ -41,6 +43,8 @@ OTHER = {
     "aux_heads": False,
     "drop_rate": 0.5,
     "drop_path_rate": 0.5,
+    "threshold": 0.4,
+    "window": (-0.5, 1.5),
     "loss": "tet",
     "optimizer": "lamb",
     "lr": 0.01,
@@ -65,7 +69,11 @@ OTHER = {
     "mixup": 0.5,
     "cutmix": 0.5,
 }
+SMALL_RESNET = {"model": "trev_ms_resnet_digits", "channels": (4, 8), "blocks": (1, 1), "depth": None}
 OF_OTHERS = {
+    "blocks": ((1, 2), SMALL_RESNET),
+    "stem_stride": (2, SMALL_RESNET),
+    "embed_dims": (16, {"model": "sdt_digits", "channels": None, "depth": 1, "embed_dims": 8}),
     "warmup_lr": (1e-3, {"warmup_epochs": 1.0}),
     "train_interpolation": ("bilinear", {"crop_scale": (0.5, 0.7)}),
     "augment": (False, {"zoom": 0.2}),
@@ -73,9 +81,9 @@ OF_OTHERS = {
 }
 """Fields that matter only together with others: another value, and these others."""
 ELSEWHERE = {
-    "cache", "channels_last", "checkpoint_minutes", "compile", "data", "device", "invert_blocks", "keep_checkpoints",
-    "memory", "sensor_size", "camera", "skip_bad_images", "sort_events", "split_by", "stem_sharing", "time_unit",
-    "val_split", "weights", "workers",
+    "block", "cache", "channels_last", "checkpoint_minutes", "compile", "data", "device", "invert_blocks",
+    "keep_checkpoints", "memory", "sensor_size", "camera", "skip_bad_images", "slices", "sort_events", "split_by",
+    "stem_sharing", "time_unit", "val_split", "weights", "workers",
 }  # fmt: skip
 """They decide on what, from what, where and how training runs, and have tests elsewhere."""
 
@@ -101,7 +109,7 @@ def reference(few_digits):
 
 
 def test_every_field_is_listed():
-    assert {field.name for field in fields(TrainConfig)} == OTHER.keys() | OF_OTHERS.keys() | ELSEWHERE
+    assert set(SETTINGS) == OTHER.keys() | OF_OTHERS.keys() | ELSEWHERE
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -194,7 +202,7 @@ def test_bad_value_is_named(bad):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epochs = ", "is no TOML file"),
+        ("epochs = ", "is not a TOML file"),
         ("epoch = 3", "unknown field 'epoch' in line 1; did you mean 'epochs'"),
         (
             "# made by hand\nepochs = 3\n\nlr_decay = 0.1",
@@ -209,6 +217,75 @@ def test_bad_file_is_named(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         load_config(path)
     assert "bad.toml" in str(error.value)
+
+
+OLD = """\
+dataset = "digits"
+data = "/pictures"
+epochs = 3
+model = "trevsnn_digits"
+channels = [4, 8]
+fusion = false
+image_size = 48
+crop_scale = [0.5, 1.0]
+hflip = 0.5
+"""
+NEW = """\
+dataset = "digits"
+epochs = 3
+
+[data]
+folder = "/pictures"
+image_size = 48
+
+[model]
+name = "trevsnn_digits"
+channels = [4, 8]
+fusion = false
+
+[augmentation]
+crop_scale = [0.5, 1.0]
+hflip = 0.5
+"""
+
+
+def test_a_file_without_tables_says_the_same():
+    old, new = (parse_config(text, "file") for text in (OLD, NEW))
+    assert old == new
+    assert TrainConfig(**old[1]) == TrainConfig(
+        data="/pictures",
+        epochs=3,
+        model="trevsnn_digits",
+        model_options={"channels": (4, 8), "fusion": False},
+        image_size=48,
+        augmentation=Variations(crop_scale=(0.5, 1.0), hflip=0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("hflip", "hflop"), "unknown field 'hflop' in line 15; did you mean 'hflip'"),
+        (("fusion", "lr"), r"unknown field 'lr' in line 11; it belongs above all tables"),
+        (("fusion", "zoom"), r"unknown field 'zoom' in line 11; it belongs into \[augmentation\]"),
+        (("epochs = 3", "hflip = 0.1"), "has hflip twice"),
+        (("epochs = 3", "folder = 'x'"), "unknown field 'folder' in line 2"),
+    ],
+    ids=str,
+)
+def test_bad_key_in_a_table_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        parse_config(NEW.replace(*change), "file")
+
+
+def test_settings_by_their_own_names():
+    config = TrainConfig(hflip=0.5, timesteps=2)
+    assert replace(config, timesteps=None, zoom=0.1) == TrainConfig(hflip=0.5, zoom=0.1)
+    assert config.changed(timesteps=3).by_name() == {**config.by_name(), "timesteps": 3}
+    with pytest.raises(ValueError, match="'kernel' is not an option of a network; did you mean 'kernel_size'"):
+        TrainConfig(model_options={"kernel": 3})
+    with pytest.raises(ValueError, match=r"channels=\(4, 'x'\) must be integers"):
+        TrainConfig(channels=[4, "x"])
 
 
 def test_missing_file_is_named(tmp_path):
@@ -233,7 +310,7 @@ def test_a_file_of_any_system(tmp_path, encoding):
     path.write_bytes("# größer\r\nepochs = 3\r\n".encode(encoding))
     assert load_config(path) == (None, {"epochs": 3})
     path.write_bytes("# größer\r\nepochs = \r\n".encode(encoding))
-    with pytest.raises(ValueError, match=r"is no TOML file: .*line 2"):
+    with pytest.raises(ValueError, match=r"is not a TOML file: .*line 2"):
         load_config(path)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import make_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from cyclopts import App, CycloptsError
 
@@ -14,7 +14,7 @@ from trevsnn._util.suggest import suggest
 from trevsnn.choices import Question
 from trevsnn.cli.found_data import show_data, with_data
 from trevsnn.cli.output import check_json, plain_console, say, show_table, write_json
-from trevsnn.cli.settings import TrainOptions, dataset_name, origins
+from trevsnn.cli.settings import dataset_name, option_types, origins
 from trevsnn.costs.machine import describe, named_values
 from trevsnn.data import load_dataset
 from trevsnn.studies.ablation import QUESTIONS, AblationRuns, plan_ablation
@@ -83,7 +83,7 @@ def _own_questions(vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     Raises:
         ValueError: for what is not a field of one run's settings, or no value of it.
     """
-    hints = get_type_hints(TrainOptions, include_extras=True)
+    hints = option_types()
     questions: dict[str, tuple[Any, ...]] = {}
     for text in vary:
         name, _, values = text.partition("=")

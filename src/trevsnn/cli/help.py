@@ -11,20 +11,24 @@ from rich.console import Console
 from trevsnn.choices import DATASETS
 from trevsnn.cli.output import plain_console
 from trevsnn.cli.settings import EVENTS, dataset_name
-from trevsnn.training.config import parse_config
+from trevsnn.training.config import NETWORK_OPTIONS, TABLES, parse_config
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
+
+
+def options_of(*names: str) -> str:
+    """The options of the command line for settings, with spaces between."""
+    return " ".join(names).replace("_", "-")
+
 
 GROUPS = {
     "Run": "dataset output resume recipe overwrite dry-run json seed device workers checkpoint-minutes "
     "keep-checkpoints questions vary seeds",
-    "Data": "data val-split image-size split-by sensor-size sort-events camera time-unit cache skip-bad-images",
-    "Network": "weights model timesteps channels kernel-size depth two-stream invert-blocks stem-sharing "
-    "input-encoding fusion residual-scale learn-decay aux-heads drop-rate drop-path-rate",
+    "Data": options_of(*TABLES["data"].values()),
+    "Network": options_of("weights", "model", *NETWORK_OPTIONS),
     "Optimisation": "epochs batch-size effective-batch loss tet-regularisation label-smoothing optimizer lr "
     "lr-base-size warmup-lr min-lr warmup-epochs weight-decay clip-grad ema-decay ema-warmup",
-    "Memory and precision": "memory precision compile channels-last",
-    "Augmentation": "augment crop-scale train-interpolation hflip rotation shift roll zoom shear auto-augment "
-    "color-jitter random-erasing mixup cutmix",
+    "Precision and speed": "precision compile channels-last",
+    "Augmentation": options_of(*TABLES["augmentation"].values()),
 }
 """Options by heading; one that stands nowhere is shown after them."""
 

@@ -32,11 +32,12 @@ Settings = TypeVar("Settings")
 def as_options(settings: type[Settings]) -> type[Settings]:
     """Decorates a subclass, to be made a dataclass, of a dataclass of settings: its fields get the types above."""
     for name, hint in get_type_hints(settings).items():
-        settings.__annotations__.setdefault(name, _several(hint))
+        settings.__annotations__.setdefault(name, as_option(hint))
     return settings
 
 
-def _several(hint: Any) -> Any:
+def as_option(hint: Any) -> Any:
+    """The type of an option, of that of a setting."""
     tuples = any(get_origin(part) is tuple for part in (hint, *get_args(hint)))
     return Annotated[_whole(hint), SEVERAL] if tuples else _whole(hint)
 

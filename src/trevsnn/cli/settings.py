@@ -3,17 +3,19 @@
 import math
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
 from trevsnn._util.checks import is_number
 from trevsnn.choices import DATASETS
-from trevsnn.cli.parameters import Whole, as_options
-from trevsnn.training.config import TrainConfig, load_config, parse_config
+from trevsnn.cli.network_options import NetworkOptions
+from trevsnn.cli.parameters import FLAT, Whole, as_options
+from trevsnn.data.variations import Variations
+from trevsnn.training.config import SETTINGS, TrainConfig, load_config, parse_config
 from trevsnn.training.origins import Origins
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 from trevsnn.training.run_record import RunRecord
@@ -29,8 +31,30 @@ origins: ContextVar[Origins] = ContextVar("origins", default=Origins())  # noqa:
 
 @dataclass(frozen=True, kw_only=True)
 @as_options
+class VariationOptions(Variations):
+    """How training images are varied, as options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+@as_options
 class TrainOptions(TrainConfig):
     """The settings of a run as options."""
+
+    model_options: Annotated[NetworkOptions, FLAT] = NetworkOptions()  # type: ignore[valid-type]  # noqa: RUF009
+    augmentation: Annotated[VariationOptions, FLAT] = VariationOptions()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model_options, NetworkOptions):
+            given = {name: value for name, value in vars(self.model_options).items() if value is not None}
+            object.__setattr__(self, "model_options", given)
+        super().__post_init__()
+
+
+def option_types() -> dict[str, Any]:
+    """The types of the options of all settings, by name."""
+    parts = (TrainOptions, NetworkOptions, VariationOptions)
+    types = {name: hint for part in parts for name, hint in get_type_hints(part, include_extras=True).items()}
+    return {name: types[name] for name in SETTINGS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +170,8 @@ def _value(arguments: ArgumentCollection, name: str) -> str | None:
 
 
 def _given(arguments: ArgumentCollection) -> frozenset[str]:
-    """The fields of the settings that the command line sets."""
-    return frozenset(field.name for field in fields(TrainConfig) if _value(arguments, _option(field.name)) is not None)
+    """The settings that the command line sets."""
+    return frozenset(name for name in SETTINGS if _value(arguments, _option(name)) is not None)
 
 
 def _option(field: str) -> str:

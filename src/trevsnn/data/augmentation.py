@@ -33,7 +33,7 @@ class Augmentation(Variations):
 
     @classmethod
     def of(cls, options: Variations) -> Self:
-        """That of the options, which may be part of others."""
+        """That of the options."""
         return cls(**{field.name: getattr(options, field.name) for field in fields(Variations)})
 
     def transform(self, preprocessing: Preprocessing | FramePreprocessing) -> Callable[[Any], Tensor]:

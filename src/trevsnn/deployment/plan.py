@@ -33,7 +33,7 @@ from trevsnn.deployment.operations import (
 )
 from trevsnn.layers import Branch, FoldedStem, Fusion, Stem, TwoStreams
 from trevsnn.models.cells import Cell
-from trevsnn.models.fold import is_folded
+from trevsnn.models.folding import is_folded
 from trevsnn.models.network import TRevSNN
 from trevsnn.neurons import Neuron
 

@@ -1,23 +1,28 @@
 """Networks by name, the T-RevSNN family and those to compare with; folding for deployment, conversion, counting."""
 
-from trevsnn.models.base import SpikingNetwork
-from trevsnn.models.config import BaseConfig, NetworkConfig
-from trevsnn.models.counting import count_macs, parameter_counts
-from trevsnn.models.fold import fold
-from trevsnn.models.ms_resnet import ReversibleMSResNet, ReversibleMSResNetConfig
-from trevsnn.models.network import TRevSNN
-from trevsnn.models.official import convert_official, infer_official_config
-from trevsnn.models.presets import create_model, list_models, load_weights, option_names
-from trevsnn.models.streaming import StreamingClassifier
-from trevsnn.models.weights import (
-    LoadReport,
-    WeightsInfo,
-    load_tensors_into,
-    read_weights_info,
-    save_weights,
-    weights_file,
-    weights_info,
-)
+from typing import TYPE_CHECKING
+
+from trevsnn._util.lazy import imported_on_use
+
+if TYPE_CHECKING:
+    from trevsnn.models.base import SpikingNetwork
+    from trevsnn.models.config import BaseConfig, NetworkConfig, ReversibleMSResNetConfig
+    from trevsnn.models.counting import count_macs, parameter_counts
+    from trevsnn.models.folding import fold
+    from trevsnn.models.ms_resnet import ReversibleMSResNet
+    from trevsnn.models.network import TRevSNN
+    from trevsnn.models.official import convert_official, infer_official_config
+    from trevsnn.models.presets import create_model, list_models, load_weights, option_names
+    from trevsnn.models.streaming import StreamingClassifier
+    from trevsnn.models.weights import (
+        LoadReport,
+        WeightsInfo,
+        load_tensors_into,
+        read_weights_info,
+        save_weights,
+        weights_file,
+        weights_info,
+    )
 
 __all__ = [
     "BaseConfig",
@@ -44,3 +49,17 @@ __all__ = [
     "weights_file",
     "weights_info",
 ]
+
+__getattr__, __dir__ = imported_on_use(
+    __name__,
+    base="SpikingNetwork",
+    config="BaseConfig NetworkConfig ReversibleMSResNetConfig",
+    counting="count_macs parameter_counts",
+    folding="fold",
+    ms_resnet="ReversibleMSResNet",
+    network="TRevSNN",
+    official="convert_official infer_official_config",
+    presets="create_model list_models load_weights option_names",
+    streaming="StreamingClassifier",
+    weights="LoadReport WeightsInfo load_tensors_into read_weights_info save_weights weights_file weights_info",
+)

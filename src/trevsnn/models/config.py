@@ -1,15 +1,17 @@
-"""What shapes a network: the options of `create_model`, checked."""
+"""What shapes a network: the options of `create_model`, checked.
+
+The command line shows them, and training reads them from files, without PyTorch: it is imported where a check needs it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from trevsnn._util.checks import is_whole
-from trevsnn.choices import InputEncoding
-from trevsnn.layers import BLOCKS
-from trevsnn.layers.two_stream import MOST_BLOCKS
-from trevsnn.neurons import Neuron
-from trevsnn.reversible import Memory, check_memory
+from trevsnn.choices import InputEncoding, Memory
+
+if TYPE_CHECKING:
+    from trevsnn.neurons import Neuron
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +70,22 @@ class ReversibleConfig(BaseConfig):
     memory: Memory = "reversible"
     """What a training step keeps: "reversible" (the key neurons' codes of 2 bits; cells run again), "packed" (bits in
     place of spikes; hardly anything runs again) or "stored" (everything)."""
-    threshold: float = Neuron.threshold
+    threshold: float = 0.5
     """Membrane potential from which on a neuron fires."""
-    window: tuple[float, float] = Neuron.window
+    window: tuple[float, float] = (0.0, 1.0)
     """Lowest and highest membrane potential at which the surrogate gradient is 1; elsewhere it is 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_memory(self.memory)
+        if self.memory not in get_args(Memory):
+            raise ValueError(f"memory={self.memory!r} is unknown; choose from {', '.join(get_args(Memory))}")
         object.__setattr__(self, "window", self.neuron.window)
 
     @property
-    def neuron(self) -> Neuron:
+    def neuron(self) -> "Neuron":
         """Every neuron of the network."""
+        from trevsnn.neurons import Neuron
+
         return Neuron(self.threshold, self.window)
 
 
@@ -141,7 +146,7 @@ class NetworkConfig(ReversibleConfig):
     stem_sharing: bool = True
     """With frames: one stem for all steps; off, one for each."""
     fusion: bool = True
-    """Multi-level fusion: every level but the last also receives the spikes of the level above, of the step before."""
+    """Multi-level fusion: a level also receives the spikes of the level above, if there is one, of the step before."""
     residual_scale: bool = True
     """A learned scale gamma of the residual branch, in the blocks that share nothing with other steps; off, 1."""
     learn_decay: bool = True
@@ -168,8 +173,7 @@ class NetworkConfig(ReversibleConfig):
             raise ValueError(f"kernel_size={self.kernel_size} must be odd, {self.kernel_size + 1} for example")
         if self.depth is not None:
             check_count("depth", self.depth, 1)
-        if self.block not in BLOCKS:
-            raise ValueError(f"block={self.block!r} is not known; choose from {', '.join(BLOCKS)}")
+        self._check_block()
         if self.input_encoding not in get_args(InputEncoding):
             raise ValueError(f"input_encoding={self.input_encoding!r} must be 'shared' or 'grouped'")
         self._check_switches("fusion", "residual_scale", "learn_decay", "aux_heads", "stem_sharing")
@@ -192,6 +196,12 @@ class NetworkConfig(ReversibleConfig):
             if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
                 raise ValueError(f"{name}={rate!r} must be at least 0 and less than 1")
 
+    def _check_block(self) -> None:
+        from trevsnn.layers import BLOCKS
+
+        if self.block not in BLOCKS:
+            raise ValueError(f"block={self.block!r} is not known; choose from {', '.join(BLOCKS)}")
+
     def _check_streams(self) -> None:
         if self.invert_blocks and not self.two_stream:
             raise ValueError("invert_blocks=True is for blocks of two streams; add two_stream=True")
@@ -203,6 +213,8 @@ class NetworkConfig(ReversibleConfig):
                     f"channels={channels} must be an even number of at least 4 with two_stream=True, which has half of "
                     f"them in each stream; choose {max(4, channels + 1)} for example"
                 )
+        from trevsnn.layers.two_stream import MOST_BLOCKS
+
         if max(self.blocks_per_cell) > MOST_BLOCKS:
             raise ValueError(
                 f"depth={self.depth} gives a cell {max(self.blocks_per_cell)} blocks, more than two_stream=True can "
@@ -226,6 +238,58 @@ class NetworkConfig(ReversibleConfig):
         """Steps, counted from 0, after which a classifier of its own reads the last level in training."""
         heads = min(4, self.timesteps) if self.aux_heads and self.num_classes and not self.frames else 1
         return [(i + 1) * self.timesteps // heads - 1 for i in range(heads)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReversibleMSResNetConfig(ReversibleConfig, MSResNetConfig):
+    """Options of an MS-ResNet with temporal reversibility, checked as those of `BaseConfig`."""
+
+    fusion: bool = True
+    """Multi-level fusion: a level also receives the spikes of the level above, if there is one, of the step before."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_switches("fusion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineConfig(BaseConfig):
+    """Options of a network of SpikingJelly, checked as those of `BaseConfig`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_classes", self.num_classes, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooMSResNetConfig(MSResNetConfig):
+    """Options of an MS-ResNet of SpikingJelly, which has three stages or four, checked as those of `BaseConfig`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.channels) not in (3, 4):
+            raise ValueError(f"channels={self.channels!r} must be three or four numbers, one per stage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(BaselineConfig):
+    """Options of a Spike-driven Transformer, checked as those of `BaseConfig`."""
+
+    embed_dims: int = 512
+    """Channels of its blocks, a multiple of 8."""
+    depth: int = 8
+    """Number of blocks."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("embed_dims", self.embed_dims, 8)
+        if self.embed_dims % 8:
+            raise ValueError(f"embed_dims={self.embed_dims} must be a multiple of 8, the number of attention heads")
+        check_count("depth", self.depth, 1)
+
+
+CONFIGS: tuple[type[BaseConfig], ...] = (NetworkConfig, ReversibleMSResNetConfig, ZooMSResNetConfig, TransformerConfig)
+"""Those of all named networks; what is not said for one of them is as for the first."""
 
 
 def check_count(name: str, value: object, smallest: int) -> None:

@@ -17,7 +17,7 @@ O(1) Inference Cost", ICML 2024; the ResNet: see `trevsnn.layers.ms_block`.
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -26,29 +26,13 @@ from torch import Tensor, nn
 
 from trevsnn.layers import ConvNorm, Fusion, MembraneShortcutBlock
 from trevsnn.models.base import ReversibleNetwork
-from trevsnn.models.config import MSResNetConfig, ReversibleConfig
+from trevsnn.models.config import ReversibleMSResNetConfig
 from trevsnn.reversible import ReversibleGrid, StepState, run_once
 
 INITIAL_DECAY = 0.25
 """That of the baseline's neurons, 1 - 1 / tau with tau = 4/3."""
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReversibleMSResNetConfig(ReversibleConfig, MSResNetConfig):
-    """Options of an MS-ResNet with temporal reversibility.
-
-    Raises:
-        ValueError: for a value that no network can have; the message names the option.
-    """
-
-    fusion: bool = True
-    """Multi-level fusion: a level also receives the spikes of the level above, of the step before."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_switches("fusion")
 
 
 class Cell(Fusion):

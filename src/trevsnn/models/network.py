@@ -139,13 +139,13 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
         self.head.apply(_initialise).to(like)
 
     def fold(self) -> "TRevSNN":
-        """The deployed network (see `trevsnn.models.fold`), a copy in eval mode with the same logits."""
-        from trevsnn.models.fold import fold
+        """The deployed network (see `trevsnn.models.folding`), a copy in eval mode with the same logits."""
+        from trevsnn.models.folding import fold
 
         return fold(self)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from trevsnn.models.fold import is_folded
+        from trevsnn.models.folding import is_folded
 
         if is_folded(self):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")

@@ -228,7 +228,7 @@ def _memory(run: TrainedRun, findings: Findings) -> Table:
 
 def _configuration(run: TrainedRun) -> list[Table]:
     kinds = {
-        "Settings of the run": {"dataset": run.dataset.name, **asdict(run.config)},
+        "Settings of the run": {"dataset": run.dataset.name, **run.config.by_name()},
         "Options of the network": asdict(run.model.config),
         "Preparation of the input": asdict(run.preprocessing),
     }

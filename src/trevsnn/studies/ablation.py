@@ -1,6 +1,6 @@
 """What a choice is worth: networks that differ from a base in one setting, each trained with several seeds.
 
-A question is a field of `TrainConfig` and the values to try. The base, which has one of them, is trained once for all
+A question is a setting of `TrainConfig` and the values to try. The base, which has one of them, is trained once for all
 questions. Every training is an ordinary run in a folder of its own, so a grid that stopped goes on where it stopped.
 """
 
@@ -69,7 +69,7 @@ def plan_ablation(
     Args:
         base: the settings that all have in common.
         dataset: what to train on.
-        questions: fields of `TrainConfig`, and the values that they shall have.
+        questions: settings of `TrainConfig` by name, and the values that they shall have.
         optional: leave out a question with a value that data or network cannot have.
 
     Raises:
@@ -109,14 +109,14 @@ def _changed(base: TrainConfig, learner: Learner, field: str, value: Any) -> Tra
     network = learner.model.config
     if field == "timesteps" and isinstance(network, NetworkConfig):
         changes["depth"] = sum(network.blocks_per_cell)
-    return replace(base, **changes)
+    return base.changed(**changes)
 
 
 def _own_value(learner: Learner, field: str) -> Any:
     """The value that a field has, also where the data set or the network decides it."""
     if field == "model":
         return learner.model_name
-    value = getattr(learner.config, field)
+    value = learner.config.by_name().get(field)
     return getattr(learner.model.config, field, None) if value is None else value
 
 

@@ -16,7 +16,7 @@ def training_batches(learner: Learner, dataset: LabelledData, *, endless: bool =
     stream = TrainingStream(
         dataset.train,
         learner.preprocessing,
-        Augmentation.of(config),
+        Augmentation.of(config.augmentation),
         len(dataset.class_names),
         batch_size=config.batch_size,
         batches_per_epoch=learner.steps_per_epoch * batches_per_step,

@@ -1,46 +1,69 @@
-"""Everything that decides how a run comes out, in one readable, re-runnable file."""
+"""Everything that decides how a run comes out, in one readable, re-runnable file.
+
+Every setting has one name: as an option of the command line, as a keyword of `TrainConfig`, and in a file, where those
+of the data, the network and the augmentation stand in tables of their own.
+"""
 
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_type_hints
 
 import tomli_w
 
-from trevsnn._util.checks import is_number, is_whole, require
+from trevsnn._util.checks import require, typed
 from trevsnn._util.files import read_text
 from trevsnn._util.suggest import suggest
 from trevsnn._util.toml import parse_toml
-from trevsnn.choices import Device, InputEncoding, Loss, Memory, Optimizer, Precision, SplitBy, TimeUnit
+from trevsnn.choices import Device, Loss, Optimizer, Precision, SplitBy, TimeUnit
 from trevsnn.data.events.reading import Reading
 from trevsnn.data.variations import Variations
+from trevsnn.models.config import CONFIGS
 
-NETWORK_OPTIONS = (
-    "timesteps",
-    "channels",
-    "kernel_size",
-    "depth",
-    "two_stream",
-    "invert_blocks",
-    "stem_sharing",
-    "input_encoding",
-    "fusion",
-    "residual_scale",
-    "learn_decay",
-    "aux_heads",
-    "memory",
-    "drop_rate",
-    "drop_path_rate",
-)
-"""Fields that are options of `create_model`."""
+_OF_THE_DATA = {"num_classes", "in_chans", "frames"}
+NETWORK_OPTIONS: Mapping[str, Any] = {
+    name: hint for config in CONFIGS for name, hint in get_type_hints(config).items() if name not in _OF_THE_DATA
+}
+"""The options of all named networks that the data do not decide, and their types."""
+
+Config = TypeVar("Config")
 
 
+def _settings_by_name(config: type[Config]) -> type[Config]:
+    """Let what stands in a group of settings be given by its own name too: `hflip=0.5`, `timesteps=2`."""
+    create: Callable[..., None] = config.__init__
+
+    @wraps(create)
+    def __init__(self: Any, **settings: Any) -> None:
+        options = {**settings.pop("model_options", {}), **_taken(settings, NETWORK_OPTIONS)}
+        settings["model_options"] = {name: value for name, value in options.items() if value is not None}
+        if varied := _taken(settings, _VARIATIONS):
+            settings["augmentation"] = Variations(**asdict(settings.get("augmentation", Variations())) | varied)
+        create(self, **settings)
+
+    config.__init__ = __init__
+    return config
+
+
+def _taken(settings: dict[str, Any], names: Any) -> dict[str, Any]:
+    """Those of these names, which are in `settings` no longer."""
+    return {name: settings.pop(name) for name in list(settings) if name in names}
+
+
+@_settings_by_name
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(Variations):
-    """Settings of a training run. The options of the network are None where the model's own value holds.
+class TrainConfig:
+    """Settings of a training run. What stands in `model_options` or `augmentation` can also be given by its own name.
 
     Raises:
-        ValueError: for a value out of range; the message names the field.
+        ValueError: for a value out of range; the message names the setting.
+
+    Example:
+        >>> config = TrainConfig(epochs=3, timesteps=2, hflip=0.5)
+        >>> config.model_options["timesteps"], config.augmentation.hflip
+        (2, 0.5)
     """
 
     data: Path | None = None
@@ -95,38 +118,8 @@ class TrainConfig(Variations):
     else is kept."""
     model: str | None = None
     """Name of the network (see `trevsnn models`); by default the data set's own."""
-    timesteps: int | None = None
-    """Number of time steps T, one subnetwork each; by default the model's own, 4."""
-    channels: tuple[int, ...] | None = None
-    """Channels of each level, as many levels as numbers; by default the model's own."""
-    kernel_size: int | None = None
-    """Size of the depth-wise kernels (pixels, odd); by default the model's own."""
-    depth: int | None = None
-    """Blocks per level, summed over the subnetworks; 2 per time step by default."""
-    two_stream: bool | None = None
-    """Blocks with two streams of half the channels, which can be inverted exactly; off by default."""
-    invert_blocks: bool | None = None
-    """With two_stream: compute the inputs of blocks from their outputs in the backward pass, so that nothing is kept of
-    each; off by default. The gradients are the same."""
-    stem_sharing: bool | None = None
-    """For clips: one stem for all steps (default), or one for each."""
-    input_encoding: InputEncoding | None = None
-    """What of the stem's output each step receives: all of it (default), or a group of its channels."""
-    fusion: bool | None = None
-    """Multi-level fusion: a level also receives spikes of the level above; on by default."""
-    residual_scale: bool | None = None
-    """A learned scale of the residual branch of blocks; on by default."""
-    learn_decay: bool | None = None
-    """Learn the decays of the key neurons; on by default, otherwise they stay 0.5, or as the weights file has them."""
-    aux_heads: bool | None = None
-    """Intermediate supervision: classifiers also after earlier steps, in training only; on by default."""
-    memory: Memory | None = None
-    """What a training step keeps for its backward pass: 2-bit codes (reversible, default), bits in place of spikes
-    (packed) or all (stored). The gradients are the same."""
-    drop_rate: float | None = None
-    """Dropout before the classifiers (0 to 1); 0 by default."""
-    drop_path_rate: float | None = None
-    """Stochastic depth of the last block of a cell (0 to 1); 0 by default."""
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the network, by name (see `NETWORK_OPTIONS`), where its own values shall not hold."""
 
     loss: Loss = "intermediate"
     """Of the classifiers' outputs: intermediate (later ones weigh more, the last counts twice) or tet (all weigh the
@@ -157,81 +150,92 @@ class TrainConfig(Variations):
     label_smoothing: float = 0.1
     """Share of the target spread over all classes (0 to 1)."""
 
+    augmentation: Variations = Variations()  # noqa: RUF009 (frozen)
+    """How training images are varied."""
+
     def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("data", "cache", "weights"):
-            if getattr(self, name) is not None:  # a run is continued from other folders than it was started in
-                self._require(name, isinstance(getattr(self, name), (str, Path)), "a path in quotation marks")
-                try:
-                    object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
-                except RuntimeError as error:  # ~ of an unknown user
-                    raise ValueError(f"{name}={str(getattr(self, name))!r}: {error}") from error
-        for name in ("channels", "sensor_size"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        sensor = self.sensor_size
-        right = isinstance(sensor, tuple) and len(sensor) == 2 and all(is_whole(side) and side >= 1 for side in sensor)
-        self._require("sensor_size", sensor is None or right, "two integers from 1, height and width")
-        for name in ("epochs", "batch_size", "keep_checkpoints"):
-            self._require(name, is_whole(getattr(self, name)) and getattr(self, name) >= 1, "an integer from 1")
-        for name, smallest in (("image_size", 1), ("workers", 0), ("effective_batch", 1), ("lr_base_size", 1)):
-            value = getattr(self, name)
-            self._require(name, value is None or (is_whole(value) and value >= smallest), f"an integer from {smallest}")
-        for name in ("timesteps", "kernel_size", "depth"):  # how large, the network says
-            self._require(name, getattr(self, name) is None or is_whole(getattr(self, name)), "an integer")
-        right = isinstance(self.channels, tuple) and all(map(is_whole, self.channels))
-        self._require("channels", self.channels is None or right, "integers, one per level")
+        for name, hint in _HINTS.items():
+            object.__setattr__(self, name, typed(name, getattr(self, name), hint))
+        for name in self.model_options:
+            if name not in NETWORK_OPTIONS:
+                raise ValueError(f"{name!r} is not an option of a network; {suggest(name, list(NETWORK_OPTIONS))}")
+        options = {name: typed(name, value, NETWORK_OPTIONS[name]) for name, value in self.model_options.items()}
+        object.__setattr__(self, "model_options", options)
         Reading(sort_events=self.sort_events, camera=self.camera, time_unit=self.time_unit)
-        self._require("seed", is_whole(self.seed) and 0 <= self.seed < 2**63, "an integer from 0")
-        for name in ("lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad", "checkpoint_minutes"):
-            value = getattr(self, name)
-            self._require(name, is_number(value) and value >= 0, "a finite number from 0")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        for smallest, names in (
+            (1, ("epochs", "batch_size", "keep_checkpoints", "image_size", "effective_batch", "lr_base_size")),
+            (0, ("workers", "seed", "lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad")),
+            (0, ("checkpoint_minutes",)),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                self._require(name, value is None or value >= smallest, f"{smallest} or more")
+        sides = self.sensor_size or (1, 1)
+        self._require("sensor_size", min(sides) >= 1, "two integers from 1, height and width")
+        self._require("seed", self.seed < 2**63, "less than 2^63")
         self._require("lr", self.lr > 0, "more than 0")
         for name in ("min_lr", "warmup_lr"):
             lower = f"at most lr={self.lr}; give a lower --{name.replace('_', '-')}"
             self._require(name, getattr(self, name) <= self.lr, lower)
         longest = f"at most epochs={self.epochs}; give a shorter --warmup-epochs, or more --epochs"
         self._require("warmup_epochs", self.warmup_epochs <= self.epochs, longest)
-        self._require("ema_decay", is_number(self.ema_decay) and 0 <= self.ema_decay < 1, "from 0 to less than 1")
-        share = self.tet_regularisation
-        self._require("tet_regularisation", is_number(share) and 0 <= share <= 1, "from 0 to 1")
-        smoothing = self.label_smoothing
-        self._require("label_smoothing", is_number(smoothing) and 0 <= smoothing < 1, "from 0 to less than 1")
-        for name, choices in (
-            ("optimizer", Optimizer),
-            ("device", Device),
-            ("precision", Precision),
-            ("loss", Loss),
-            ("split_by", SplitBy),
-        ):
-            self._require(name, getattr(self, name) in get_args(choices), "one of " + ", ".join(get_args(choices)))
-        for name in ("skip_bad_images", "compile", "channels_last", "ema_warmup"):
-            self._require(name, isinstance(getattr(self, name), bool), "true or false")
+        self._require("tet_regularisation", 0 <= self.tet_regularisation <= 1, "from 0 to 1")
+        for name in ("ema_decay", "label_smoothing"):
+            self._require(name, 0 <= getattr(self, name) < 1, "from 0 to less than 1")
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:
         require(self, name, holds, allowed)
 
-    @property
-    def model_options(self) -> dict[str, Any]:
-        """The options of `create_model` that are set."""
-        return {name: getattr(self, name) for name in NETWORK_OPTIONS if getattr(self, name) is not None}
+    def by_name(self) -> dict[str, Any]:
+        """All settings by their own names, those of the network that are set among them."""
+        values = {item.name: getattr(self, item.name) for item in fields(TrainConfig)}
+        return values | values.pop("model_options") | asdict(values.pop("augmentation"))
+
+    def changed(self, **settings: Any) -> "TrainConfig":
+        """The same with other settings, by their own names.
+
+        Raises:
+            ValueError: as the class.
+        """
+        return TrainConfig(**self.by_name() | settings)
+
+
+_HINTS = get_type_hints(TrainConfig)
+_VARIATIONS = tuple(item.name for item in fields(Variations))
+_GROUPS = {"model_options": NETWORK_OPTIONS, "augmentation": _VARIATIONS}
+SETTINGS = tuple(name for item in fields(TrainConfig) for name in _GROUPS.get(item.name, (item.name,)))
+"""The names of all settings of a run."""
+
+_READING = ("split_by", "sensor_size", "sort_events", "camera", "time_unit", "cache", "skip_bad_images")
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "data": {"folder": "data", **{name: name for name in ("val_split", "image_size", *_READING)}},
+    "model": {"name": "model", "weights": "weights", **{name: name for name in NETWORK_OPTIONS}},
+    "augmentation": {name: name for name in _VARIATIONS},
+}
+"""What stands in a table of a file: for every key there the name of the setting."""
 
 
 def dump_config(dataset: str, config: TrainConfig) -> str:
-    """The configuration of a run on a data set as TOML; fields that are None are left out."""
-    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items() if v is not None}
-    return tomli_w.dumps({"dataset": dataset, **values})
+    """The configuration of a run on a data set as TOML; settings that are None are left out."""
+    values = {name: str(v) if isinstance(v, Path) else v for name, v in config.by_name().items() if v is not None}
+    tables = {
+        table: {key: values.pop(name) for key, name in keys.items() if name in values} for table, keys in TABLES.items()
+    }
+    return tomli_w.dumps({"dataset": dataset, **values, **{name: table for name, table in tables.items() if table}})
 
 
 def load_config(path: str | Path, *, unknown_ok: bool = False) -> tuple[str | None, dict[str, Any]]:
-    """(name of the data set, None where the file has none; the fields of `TrainConfig` that it sets).
+    """(name of the data set, None where the file has none; the settings in the file, by name).
 
     Args:
-        path: the file.
-        unknown_ok: leave out fields that another version of trevsnn has written.
+        path: the file. All settings may also stand outside of tables, by their own names.
+        unknown_ok: leave out settings that another version of trevsnn has written.
 
     Raises:
-        ValueError: when the file cannot be read, is no TOML or has an unknown field.
+        ValueError: when the file cannot be read, is not TOML or has an unknown setting.
     """
     try:
         text = read_text(Path(path))
@@ -245,19 +249,44 @@ def parse_config(text: str, source: str, *, unknown_ok: bool = False) -> tuple[s
     try:
         values = parse_toml(text)
     except ValueError as error:
-        raise ValueError(f"recipe {source!r} is no TOML file: {error}") from error
+        raise ValueError(f"recipe {source!r} is not a TOML file: {error}") from error
     dataset = values.pop("dataset", None)
     if not isinstance(dataset, str | None):
         raise ValueError(f"recipe {source!r}: dataset={dataset!r} must be a name in quotation marks")
-    known = [field.name for field in fields(TrainConfig)]
-    if unknown_ok:
-        return dataset, {name: value for name, value in values.items() if name in known}
-    for name in values:
-        if name not in known:
-            place = re.search(rf"^[ \t\"'\[]*{re.escape(name)}\b", text, re.MULTILINE)
-            line = "" if place is None else f" in line {text.count(chr(10), 0, place.end()) + 1}"
-            raise ValueError(
-                f"recipe {source!r} has the unknown field {name!r}{line}; {suggest(name, known)}, or remove it where "
-                "another version of trevsnn wrote it"
-            )
-    return dataset, values
+    found: dict[str, Any] = {}
+    for place, keys, given in _places(values):
+        for key, value in given.items():
+            name = keys.get(key)
+            if name in found:
+                raise ValueError(f"recipe {source!r} has {name} twice; remove one of them")
+            if name is not None:
+                found[name] = value
+            elif not unknown_ok:
+                raise ValueError(
+                    f"recipe {source!r} has the unknown field {key!r}{_line(text, place, key)}; "
+                    f"{_elsewhere(key, place) or suggest(key, list(keys))}, or remove it where another version of "
+                    "trevsnn wrote it"
+                )
+    return dataset, found
+
+
+def _places(values: dict[str, Any]) -> list[tuple[str, Mapping[str, str], dict[str, Any]]]:
+    """The parts of a file: name of the table, empty outside of tables; the keys that it may have; what it holds."""
+    tables = {name: values.pop(name) for name in TABLES if isinstance(values.get(name), dict)}
+    outside = {name: name for name in SETTINGS}
+    return [("", outside, values), *((name, TABLES[name], table) for name, table in tables.items())]
+
+
+def _elsewhere(key: str, place: str) -> str:
+    """Where a key belongs that stands in the wrong table; empty for nowhere."""
+    if place and key in SETTINGS:
+        table = next((name for name, keys in TABLES.items() if key in keys.values()), None)
+        return f"it belongs {f'into [{table}]' if table else 'above all tables'}"
+    return ""
+
+
+def _line(text: str, place: str, key: str) -> str:
+    """The line of a key, in words; empty where it is not found."""
+    table = re.search(rf"^[ \t]*\[[ \t]*{place}[ \t]*\]", text, re.MULTILINE) if place else None
+    found = re.compile(rf"^[ \t\"'\[]*{re.escape(key)}\b", re.MULTILINE).search(text, table.end() if table else 0)
+    return "" if found is None else f" in line {text.count(chr(10), 0, found.end()) + 1}"

@@ -2,12 +2,11 @@
 
 import textwrap
 from collections.abc import Iterable
-from dataclasses import fields
 
 from trevsnn.data import LabelledData, describe_data
 from trevsnn.models import LoadReport
 from trevsnn.models.tensor_names import in_groups
-from trevsnn.training.config import TrainConfig
+from trevsnn.training.config import SETTINGS
 from trevsnn.training.learner import Learner
 from trevsnn.training.origins import Origins, flag
 
@@ -30,7 +29,7 @@ def describe_run(learner: Learner, dataset: LabelledData, origins: Origins | Non
 
 
 def _settings(origins: Origins) -> list[tuple[str, str]]:
-    given = [flag(field.name) for field in fields(TrainConfig) if field.name in origins.given - _ON_OTHER_LINES]
+    given = [flag(name) for name in SETTINGS if name in origins.given - _ON_OTHER_LINES]
     text = "; ".join(part for part in (origins.file, f"with {' '.join(given)}" if given else "") if part)
     return [("settings", text)] if text else []
 

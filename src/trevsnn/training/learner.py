@@ -31,7 +31,7 @@ from trevsnn.models import (
 )
 from trevsnn.models.presets import check_weights
 from trevsnn.training.averaging import SharedWeightsEma
-from trevsnn.training.config import TrainConfig
+from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
 from trevsnn.training.errors import NonFiniteError
 from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
 from trevsnn.training.precision import autocast
@@ -180,8 +180,8 @@ class Learner:
         check_weights(weights)
         if config.model is None:
             self.decided["model"] = "as the weights have it"
-        fields = {name: value for name, value in info.options.items() if getattr(config, name, ...) is None}
-        return replace(config, model=info.model, **fields)
+        options = {name: value for name, value in info.options.items() if name in NETWORK_OPTIONS}
+        return config.changed(model=info.model, **{**options, **config.model_options})
 
     @property
     def trained(self) -> SpikingNetwork:

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
-from dataclasses import fields
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -105,7 +104,7 @@ def train(
 def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, Any]:
     """What must be the same in all processes; where the data are may differ, and how many workers read them."""
     own = {"data", "cache", "weights", "workers"}
-    settings = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in own}
+    settings = {name: value for name, value in config.by_name().items() if name not in own}
     sizes = {"number of training samples": len(dataset.train or ()), "number of test samples": len(dataset.test)}
     return settings | sizes | {"number of classes": len(dataset.class_names)}
 

@@ -3,7 +3,7 @@
 import shlex
 import textwrap
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from trevsnn._util.checks import is_whole, require
 from trevsnn._util.suggest import in_a_line, shortened
 from trevsnn.data import LabelledData
 from trevsnn.models import save_weights, weights_info
-from trevsnn.training.config import TrainConfig, dump_config, parse_config
+from trevsnn.training.config import SETTINGS, TrainConfig, dump_config, parse_config
 from trevsnn.training.learner import Learner
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_record import check_row
@@ -190,10 +190,10 @@ def _check_progress(history: Sequence[Any], epoch: EpochSoFar) -> None:
 
 def describe_change(before: TrainConfig, now: TrainConfig, free: Collection[str] = FREE_TO_CHANGE) -> str | None:
     """The first setting that a run was started with otherwise, in words; None when all but the free ones are equal."""
-    for setting in fields(TrainConfig):
-        old, new = getattr(before, setting.name), getattr(now, setting.name)
-        if old != new and setting.name not in free:
-            return f"it was started with {setting.name}={old!r}, not {new!r}"
+    old, new = before.by_name(), now.by_name()
+    for name in SETTINGS:
+        if old.get(name) != new.get(name) and name not in free:
+            return f"it was started with {name}={old.get(name)!r}, not {new.get(name)!r}"
     return None
 
 

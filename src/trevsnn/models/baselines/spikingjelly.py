@@ -4,7 +4,6 @@ They run as a whole at every step, with leaky integrate-and-fire neurons everywh
 and are trained by ordinary back-propagation through time. SpikingJelly is an extra: pip install 'trevsnn[baselines]'.
 """
 
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trevsnn.models.base import SpikingNetwork
-from trevsnn.models.config import BaseConfig, MSResNetConfig, check_count
+from trevsnn.models.config import BaseConfig, BaselineConfig, TransformerConfig, ZooMSResNetConfig
 
 PACKAGE = "spikingjelly.activation_based"
 
@@ -20,54 +19,6 @@ PACKAGE = "spikingjelly.activation_based"
 def spikingjelly_is_installed() -> bool:
     """Whether its networks can be built."""
     return find_spec("spikingjelly") is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaselineConfig(BaseConfig):
-    """Options of a network of SpikingJelly.
-
-    Raises:
-        ValueError: for a value that no network can have; the message names the option.
-    """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("num_classes", self.num_classes, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZooMSResNetConfig(MSResNetConfig):
-    """Options of an MS-ResNet of SpikingJelly, which has three stages or four.
-
-    Raises:
-        ValueError: for a value that no network can have; the message names the option.
-    """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.channels) not in (3, 4):
-            raise ValueError(f"channels={self.channels!r} must be three or four numbers, one per stage")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransformerConfig(BaselineConfig):
-    """Options of a Spike-driven Transformer.
-
-    Raises:
-        ValueError: for a value that no network can have; the message names the option.
-    """
-
-    embed_dims: int = 512
-    """Channels of its blocks, a multiple of 8."""
-    depth: int = 8
-    """Number of blocks."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("embed_dims", self.embed_dims, 8)
-        if self.embed_dims % 8:
-            raise ValueError(f"embed_dims={self.embed_dims} must be a multiple of 8, the number of attention heads")
-        check_count("depth", self.depth, 1)
 
 
 class SpikingJellyNetwork(SpikingNetwork):
