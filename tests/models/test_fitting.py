@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from trevsnn.models import create_model, load_weights, save_weights, weights_info
-from trevsnn.models.presets import check_weights
+from trevsnn.models.registry import check_weights
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ class SpikingNetwork(nn.Module):
     representative: ClassVar[str]
     """A name from the family, for a network that was built without one: with all options given, any will do."""
     config_type: ClassVar[type[BaseConfig]] = BaseConfig
+    package: ClassVar[str | None] = None
+    """Of Python, that its networks need and that this one does not install."""
     heads: ClassVar[tuple[str, ...]] = ("head.",)
     """What the names of the classifiers' parameters begin with."""
 
@@ -90,14 +92,6 @@ class ReversibleNetwork(SpikingNetwork):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """timm's switch: `"reversible"` memory when enabled, else `"stored"`."""
         self.set_memory("reversible" if enable else "stored")
-
-    def set_intermediate_supervision(self, enable: bool = True) -> None:
-        """Train with the classifiers after earlier steps, too, where the network has them (`aux_heads`).
-
-        While enabled, `forward` returns in training the list of the logits of every head, the deployed one's last: what
-        `trevsnn.intermediate_supervision_loss` takes. In a network without such classifiers nothing changes.
-        """
-        self.intermediate_supervision = enable
 
     def no_weight_decay(self) -> set[str]:
         """Names of the parameters that weight decay should leave alone: the decays of the neurons."""

@@ -28,6 +28,8 @@ from trevsnn.layers.stem import STRIDE
 from trevsnn.models.base import ReversibleNetwork, SpikingNetwork
 from trevsnn.models.cells import build_cells
 from trevsnn.models.config import NetworkConfig
+from trevsnn.models.folding import fold, is_folded
+from trevsnn.models.registry import create_model
 from trevsnn.models.weights import WEIGHTS_FILE, read_weights_info, save_weights, weights_file
 from trevsnn.reversible import ReversibleGrid, StepState, run_once
 
@@ -140,13 +142,9 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
 
     def fold(self) -> "TRevSNN":
         """The deployed network (see `trevsnn.models.folding`), a copy in eval mode with the same logits."""
-        from trevsnn.models.folding import fold
-
         return fold(self)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from trevsnn.models.folding import is_folded
-
         if is_folded(self):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
         save_weights(self, save_directory / WEIGHTS_FILE, self.described())
@@ -175,8 +173,6 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
         Raises:
             ValueError: when the folder holds no such network.
         """
-        from trevsnn.models.presets import create_model
-
         if Path(name_or_folder).exists():
             file = weights_file(name_or_folder)
         else:

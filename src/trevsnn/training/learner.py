@@ -29,7 +29,7 @@ from trevsnn.models import (
     read_weights_info,
     weights_file,
 )
-from trevsnn.models.presets import check_weights
+from trevsnn.models.registry import check_weights
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
 from trevsnn.training.errors import NonFiniteError

@@ -25,6 +25,7 @@ class SpikingJellyNetwork(SpikingNetwork):
     """A network of the zoo; an image is shown at every step, and the logits are the mean over the steps."""
 
     config_type = BaselineConfig
+    package = "spikingjelly"
     heads = ("network.head.", "network.fc.")
 
     def __init__(self, config: BaseConfig | None = None, **options: Any):
