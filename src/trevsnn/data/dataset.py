@@ -4,15 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from trevsnn.data.events.preprocessing import FramePreprocessing
-from trevsnn.data.events.reading import Reading
 from trevsnn.data.inventory import Inventory
 from trevsnn.data.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from trevsnn.data.events.preprocessing import FramePreprocessing
+    from trevsnn.data.events.reading import Reading
 
 
 class Source(NamedTuple):
@@ -42,7 +44,7 @@ class Samples(ABC):
         """Where a recording comes from; None for one that comes from no file."""
         return None
 
-    def read_by(self, reading: Reading) -> "Samples":
+    def read_by(self, reading: "Reading") -> "Samples":
         """The same, as recordings that are read so."""
         return self
 
@@ -80,7 +82,7 @@ class LabelledData:
     """How the test split was drawn, where the data set has none of its own."""
     model: str
     """Name of the network trained on it by default."""
-    preprocessing: Preprocessing | FramePreprocessing | None = None
+    preprocessing: "Preprocessing | FramePreprocessing | None" = None
     """How its samples are prepared; None for as the network's own default is."""
     in_memory: bool = False
     """Whether an image takes hardly any time to open and prepare."""

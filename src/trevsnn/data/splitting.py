@@ -3,16 +3,18 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trevsnn._util.suggest import shortened
 from trevsnn.data.dataset import Samples, Source
-from trevsnn.data.events.reading import Reading
 from trevsnn.data.listing import FOLDER, entries_of, extension_of, kind_of, passed_over
 from trevsnn.data.names import differ_in_case_only
 from trevsnn.data.seeding import seeded
+
+if TYPE_CHECKING:
+    from trevsnn.data.events.reading import Reading
 
 TRAIN, TEST = ("train", "training"), ("val", "validation", "valid", "test")
 SPLIT_SEED = 0
@@ -38,7 +40,7 @@ class Subset(Samples):
     def source(self, index: int) -> Source | None:
         return self.samples.source(int(self.indices[index]))
 
-    def read_by(self, reading: Reading) -> "Subset":
+    def read_by(self, reading: "Reading") -> "Subset":
         return Subset(self.samples.read_by(reading), self.indices)
 
     def open(self, index: int, channels: int) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from trevsnn.deployment.export import SpikeOp
+from trevsnn.choices import SpikeOp
 from trevsnn.deployment.operations import (
     INPUT,
     OUTPUT,
