@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from trevsnn import TRevSNN, convert_official
-from trevsnn.models.checkpoint import _PICKLE, Foreign, find_weights, read_checkpoint
+from trevsnn.models.checkpoint import _PICKLE, Foreign, read_checkpoint
+from trevsnn.models.found_weights import find_weights
 from trevsnn.models.official import FIRST_WEIGHT, _official_name
 
 

@@ -13,7 +13,8 @@ from trevsnn.models import (
     save_weights,
     weights_info,
 )
-from trevsnn.models.checkpoint import Foreign, find_weights, read_checkpoint
+from trevsnn.models.checkpoint import Foreign, read_checkpoint
+from trevsnn.models.found_weights import find_weights
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import FIRST_WEIGHT
 

@@ -25,7 +25,7 @@ from trevsnn.studies.ablation import Ablation, AblationRuns, variant_of
 from trevsnn.studies.temporal_gradients import CUTS, LayerSimilarity, cuts_of, temporal_gradient_study
 from trevsnn.training import Learner, NonFiniteError, TrainConfig, choose_device
 from trevsnn.training.config import parse_config
-from trevsnn.training.learner import training_loss
+from trevsnn.training.objectives import training_loss
 from trevsnn.training.recipes import read_recipe
 
 DATASET = "digits"

@@ -12,25 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trevsnn.deployment.operations import (
-    INPUT,
-    OUTPUT,
-    Add,
-    Concatenate,
-    Convolve,
-    Crop,
-    Double,
-    Flatten,
-    Frame,
-    Grid,
-    Half,
-    Leak,
-    Operation,
-    SpatialMean,
-    Spikes,
-    StepMean,
-    Surround,
-)
+from trevsnn.deployment import operations as ops
+from trevsnn.deployment.operations import INPUT, OUTPUT, Operation
 from trevsnn.layers import Branch, FoldedStem, Fusion, Stem, TwoStreams
 from trevsnn.models.cells import Cell
 from trevsnn.models.folding import is_folded
@@ -55,7 +38,7 @@ class Plan:
     @property
     def key_spikes(self) -> list[str]:
         """The spikes of the key neurons, of every step and level in turn."""
-        return [o.name for o in self.operations if isinstance(o, Spikes) and o.key]
+        return [o.name for o in self.operations if isinstance(o, ops.Spikes) and o.key]
 
 
 def plan_network(folded: TRevSNN, height: int, width: int) -> Plan:
@@ -106,13 +89,15 @@ class _Writer:
                 h = self._cell(name, cell, below, above, t)
                 if t:
                     decay = _array(self.model.grid.decays[t][level])  # type: ignore[index]
-                    leaked = self._add(Leak, f"{name}_leak", membranes_before[level], decay=decay)
+                    leaked = self._add(ops.Leak, f"{name}_leak", membranes_before[level], decay=decay)
                     h = self._sum(f"{name}_membrane", h, leaked)
                 membranes.append(h)
-                spikes.append(self._add(Spikes, f"{name}_spikes", h, neuron=self.model.grid.neuron, key=True))
+                spikes.append(self._add(ops.Spikes, f"{name}_spikes", h, neuron=self.model.grid.neuron, key=True))
             if config.frames or t == config.timesteps - 1:
-                rates.append(self._add(SpatialMean, f"step{t}_rates", spikes[-1], shape=(config.channels[-1], 1, 1)))
-        self._head(self._add(StepMean, "rates", *rates) if config.frames else rates[0])
+                rates.append(
+                    self._add(ops.SpatialMean, f"step{t}_rates", spikes[-1], shape=(config.channels[-1], 1, 1))
+                )
+        self._head(self._add(ops.StepMean, "rates", *rates) if config.frames else rates[0])
 
     def _rows(self) -> Iterator[list[Cell]]:
         for t, row in enumerate(self.model.grid.cells):
@@ -127,7 +112,7 @@ class _Writer:
     def _frame(self, t: int) -> str:
         """What level 0 receives at step t, before its own stem or convolution."""
         if self.model.config.frames:
-            return self._add(Frame, f"frame{t}", INPUT, step=t)
+            return self._add(ops.Frame, f"frame{t}", INPUT, step=t)
         if "stem" not in self.shapes and self.model.config.input_encoding == "shared":
             self._stem("stem", self.model.stem, INPUT)
         return "stem"
@@ -151,21 +136,22 @@ class _Writer:
             return x
         channels, height, width = self.shapes[x]
         halves = [
-            self._add(Half, f"{name}_half{i}", x, shape=(channels // 2, height, width), last=bool(i)) for i in (0, 1)
+            self._add(ops.Half, f"{name}_half{i}", x, shape=(channels // 2, height, width), last=bool(i))
+            for i in (0, 1)
         ]
-        streams = [self._add(Grid, f"{half}_rounded", half) for half in halves]
+        streams = [self._add(ops.Grid, f"{half}_rounded", half) for half in halves]
         for i, branch in enumerate(branches):
             part = self._branch(f"{name}_block{i}", branch, streams[1 - i % 2])  # type: ignore[arg-type]
-            part = self._add(Grid, f"{part}_rounded", part)
+            part = self._add(ops.Grid, f"{part}_rounded", part)
             streams[i % 2] = self._sum(f"{name}_block{i}", streams[i % 2], part)
-        return self._add(Concatenate, f"{name}_joined", *streams, shape=self.shapes[x])
+        return self._add(ops.Concatenate, f"{name}_joined", *streams, shape=self.shapes[x])
 
     def _enlarged(self, name: str, up: str, height: int, width: int) -> str:
         """Nearest up-sampling to a size of which up has half, rounded up: what doubling makes too much is the last row
         or column."""
         channels, *half = self.shapes[up]
         shape = channels, 2 * half[0], 2 * half[1]
-        up = self._add(Double, f"{name}_doubled", up, shape=shape)
+        up = self._add(ops.Double, f"{name}_doubled", up, shape=shape)
         whole = shape[1:] == (height, width)
         return up if whole else self._crop(f"{name}_enlarged", up, slice(0, height), slice(0, width))
 
@@ -184,7 +170,7 @@ class _Writer:
         for part_name, part in block.chain():
             part_name = f"{name}_{part_name}"
             if isinstance(part, Neuron):
-                x = self._add(Spikes, part_name, x, neuron=part)
+                x = self._add(ops.Spikes, part_name, x, neuron=part)
             else:
                 x = self._convolve(part_name, part, x)
         return x
@@ -213,19 +199,19 @@ class _Writer:
 
     def _crop(self, name: str, image: str, rows: slice, columns: slice) -> str:
         shape = self.shapes[image][0], rows.stop - rows.start, columns.stop - columns.start
-        return self._add(Crop, name, image, shape=shape, rows=rows, columns=columns)
+        return self._add(ops.Crop, name, image, shape=shape, rows=rows, columns=columns)
 
     def _surround(self, name: str, part: str, at: tuple[int, int], shape: tuple[int, ...]) -> str:
         (top, left), (_, height, width) = at, self.shapes[part]
         padding = top, left, shape[1] - top - height, shape[2] - left - width
-        return self._add(Surround, name, part, shape=shape, padding=padding)
+        return self._add(ops.Surround, name, part, shape=shape, padding=padding)
 
     def _head(self, pooled: str) -> None:
         if isinstance(self.model.head, nn.Sequential):
             pooled = self._convolve("head", self.model.head[0], pooled)
         else:
             _check_kind(self.model.head, nn.Flatten, "the head")
-        self._add(Flatten, OUTPUT, pooled, shape=self.shapes[pooled][:1])
+        self._add(ops.Flatten, OUTPUT, pooled, shape=self.shapes[pooled][:1])
 
     def _convolve(
         self,
@@ -251,7 +237,7 @@ class _Writer:
         )
         part = "" if channels == slice(None) else f"_{channels.start}"
         return self._add(
-            Convolve,
+            ops.Convolve,
             name,
             x,
             shape=shape,
@@ -264,7 +250,7 @@ class _Writer:
         )
 
     def _sum(self, name: str, *parts: str) -> str:
-        return self._add(Add, name, *parts)
+        return self._add(ops.Add, name, *parts)
 
     def _add(self, kind: type[Operation], name: str, *inputs: str, shape: tuple[int, ...] = (), **fields) -> str:
         """Write an operation; its shape is that of its input by default."""

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from trevsnn._util.suggest import shortened
-from trevsnn.models.checkpoint import Foreign, find_weights
+from trevsnn.models.checkpoint import Foreign
 from trevsnn.models.config import NetworkConfig
+from trevsnn.models.found_weights import find_weights
 from trevsnn.models.network import TRevSNN
 
 SMALLEST_DECAY = 1e-3

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from trevsnn.training.errors import NonFiniteError, StoppedError
     from trevsnn.training.evaluation import Evaluation, evaluate, predict
     from trevsnn.training.forecast import Forecast, forecast_run
-    from trevsnn.training.learner import Learner, choose_device
+    from trevsnn.training.learner import Learner
     from trevsnn.training.loop import train
     from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
     from trevsnn.training.run_folder import RunFolder
+    from trevsnn.training.setup import choose_device
 
 __all__ = [
     "Evaluation",
@@ -39,8 +40,9 @@ __getattr__, __dir__ = imported_on_use(
     errors="NonFiniteError StoppedError",
     evaluation="Evaluation evaluate predict",
     forecast="Forecast forecast_run",
-    learner="Learner choose_device",
+    learner="Learner",
     loop="train",
     objectives="intermediate_supervision_loss temporal_efficient_training_loss",
     run_folder="RunFolder",
+    setup="choose_device",
 )

@@ -15,12 +15,13 @@ from trevsnn.training.config import TrainConfig
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.event_frames import with_frames
 from trevsnn.training.heading import describe_run
-from trevsnn.training.learner import Learner, choose_device
+from trevsnn.training.learner import Learner
 from trevsnn.training.origins import Origins
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import peak_memory
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_state import with_same_steps
+from trevsnn.training.setup import choose_device
 
 MOST_LOADED, LOADING_SECONDS = 64, 20.0
 """Loading is timed for so many batches, or so long."""

@@ -1,6 +1,5 @@
 """What a run changes from step to step: weights, their average and the optimiser."""
 
-import copy
 import inspect
 import math
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from trevsnn.data import FramePreprocessing, LabelledData, Preprocessing
+from trevsnn.data import LabelledData
 from trevsnn.data.seeding import LAYERS, seed_of
 from trevsnn.models import (
     LoadReport,
@@ -26,60 +25,30 @@ from trevsnn.models import (
     WeightsInfo,
     create_model,
     load_tensors_into,
-    read_weights_info,
     weights_file,
 )
 from trevsnn.models.registry import check_weights
 from trevsnn.training.averaging import SharedWeightsEma
 from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
 from trevsnn.training.errors import NonFiniteError
-from trevsnn.training.objectives import intermediate_supervision_loss, temporal_efficient_training_loss
+from trevsnn.training.objectives import training_loss
 from trevsnn.training.precision import autocast
 from trevsnn.training.processes import Processes
+from trevsnn.training.setup import (
+    check_batch,
+    choose_device,
+    decided_by_default,
+    left_over_images,
+    preprocessing_for,
+    step_sizes,
+    usable_weights,
+)
 
 _BUFFERS_OF_THE_FIRST = next(
     name
     for name in ("forward_sync_buffers", "broadcast_buffers")  # its name from PyTorch 2.14 on, and before
     if name in inspect.signature(DistributedDataParallel).parameters
 )
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto", "cpu" or "cuda" -> a device; auto is CUDA where there is a GPU.
-
-    Raises:
-        ValueError: for "cuda" without a GPU, or another name.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device={name!r} must be one of auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda' is not available: PyTorch sees no GPU; use cpu or auto")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-def _check_batch(model: SpikingNetwork, batch_size: int, size: tuple[int, int]) -> None:
-    """Run the shapes of a training step on inputs of this height and width, without its numbers.
-
-    Raises:
-        ValueError: when the images are too small for the network, or the batch for BatchNorm.
-    """
-    shapes = copy.deepcopy(model).to("meta").train()
-    try:
-        with torch.no_grad():
-            shapes(torch.empty(model.config.input_shape(batch_size, *size), device="meta"))
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise ValueError(
-            f"batch_size={batch_size} leaves BatchNorm a single value per channel; use 2 or more"
-        ) from error
-
-
-def training_loss(config: TrainConfig, outputs: Tensor | list[Tensor], targets: Tensor) -> Tensor:
-    """The loss of a configuration, of what a network in training returns."""
-    if config.loss == "tet":
-        return temporal_efficient_training_loss(outputs, targets, config.label_smoothing, config.tet_regularisation)
-    return intermediate_supervision_loss(outputs, targets, config.label_smoothing)
 
 
 class Learner:
@@ -101,27 +70,27 @@ class Learner:
     ):
         self.notes: list[str] = []
         """What its first lines have to say besides."""
-        self.decided = _decided_by_default(config, dataset)
+        self.decided = decided_by_default(config, dataset)
         """Who has decided the model and the size of its input, where the configuration leaves them open."""
         self.weights_info: WeightsInfo | None = None
         if fresh and config.weights is not None:
-            self.weights_info = _usable_weights(config.weights)
+            self.weights_info = usable_weights(config.weights)
             config = self._with_settings_of(config.weights, self.weights_info, config, dataset)
         self.model_name = dataset.model if config.model is None else config.model
         self.config = config = replace(config, model=self.model_name)
         self.processes = processes = processes or Processes()
         self.device = choose_device(config.device)
-        self.effective_batch, self.batches_per_step = _step_size(config, dataset, processes)
+        self.effective_batch, self.batches_per_step = step_sizes(config, dataset, processes)
         self.steps_per_epoch = len(dataset.train or ()) // self.effective_batch
         images = len(dataset.train or ())
-        self.left_over = _left_over(config, images, self.effective_batch, processes.world) if fresh else ""
+        self.left_over = left_over_images(config, images, self.effective_batch, processes.world) if fresh else ""
         """A line about the images that every epoch leaves out; empty for none."""
         self.load_report: LoadReport | None = None
         torch.manual_seed(config.seed)
         self.model = self._build(dataset)
         self.model.set_intermediate_supervision()
-        self.preprocessing = _preprocessing(self.model, dataset, config)
-        _check_batch(self.model, config.batch_size, self.preprocessing.input_size[1:])
+        self.preprocessing = preprocessing_for(self.model, dataset, config)
+        check_batch(self.model, config.batch_size, self.preprocessing.input_size[1:])
         self.layout = torch.channels_last if config.channels_last else torch.preserve_format
         self.model.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.ema = SharedWeightsEma(self.model, config.ema_decay, config.ema_warmup) if config.ema_decay else None
@@ -290,96 +259,3 @@ class Learner:
             raise ValueError(f"the state does not fit the configuration: {' '.join(str(error).split())}") from error
         if self.steps:
             self.scheduler.step_update(self.steps)
-
-
-def _usable_weights(path: Path) -> WeightsInfo:
-    info = read_weights_info(weights_file(path))
-    if info.folded:
-        raise ValueError(f"weights {str(path)!r} are folded, for deployment; give those of the run itself")
-    if info.preprocessing is not None:
-        kind = FramePreprocessing if "sensor_size" in info.preprocessing else Preprocessing
-        try:
-            kind.from_dict(info.preprocessing)
-        except ValueError as error:
-            raise ValueError(f"weights {str(path)!r}: {error}") from error
-    return info
-
-
-def _decided_by_default(config: TrainConfig, dataset: LabelledData) -> dict[str, str]:
-    decided = {}
-    if config.model is None:
-        decided["model"] = "the data set's default"
-    if config.image_size is None:
-        decided["image_size"] = "the network's own" if dataset.preprocessing is None else "the data set's own"
-    return decided
-
-
-def _step_size(config: TrainConfig, dataset: LabelledData, processes: Processes) -> tuple[int, int]:
-    """Images per optimiser step, and batches of each process per step."""
-    together = config.batch_size * processes.world
-    effective = together if config.effective_batch is None else config.effective_batch
-    if effective % together:
-        raise ValueError(
-            f"effective_batch={effective} must be a multiple of batch_size={config.batch_size}, times the number of "
-            f"processes, {processes.world}; change --effective-batch or --batch-size"
-        )
-    if dataset.train is None:
-        raise ValueError(
-            f"the {dataset.name} data has no images to train on; give --val-split 0.1, or add train/ and val/"
-        )
-    if effective > len(dataset.train):
-        name, option = (
-            ("effective_batch", "--effective-batch") if config.effective_batch else ("batch_size", "--batch-size")
-        )
-        raise ValueError(f"{name}={effective} is more than the {len(dataset.train)} training images; lower {option}")
-    return effective, effective // together
-
-
-def _left_over(config: TrainConfig, images: int, effective: int, world: int) -> str:
-    left = images % effective
-    if not left:
-        return ""
-    unit, option = (
-        (world, "--batch-size") if config.effective_batch is None else (config.batch_size * world, "--effective-batch")
-    )
-    sizes = range(effective // unit, effective // unit // 2, -1)
-    best = min(sizes, key=lambda size: images % (size * unit), default=effective // unit)
-    fewer = images % (best * unit)
-    value = best if config.effective_batch is None else best * unit
-    remedy = f"; {option} {value} leaves out {fewer or 'none'}" if fewer < left else ""
-    return (
-        f"every epoch leaves out {left:,} of {images:,}, others each time, which fill no step of {effective:,}{remedy}"
-    )
-
-
-def _preprocessing(
-    model: SpikingNetwork, dataset: LabelledData, config: TrainConfig
-) -> Preprocessing | FramePreprocessing:
-    """The data set's own preprocessing, else the network's default, at the size wanted.
-
-    Raises:
-        ValueError: when the network is not for such data.
-    """
-    found = dataset.preprocessing or _default_preprocessing(model)
-    if isinstance(found, FramePreprocessing) != model.config.frames:
-        kind = "clips of frames" if model.config.frames else "images"
-        raise ValueError(
-            f"the network is for {kind}, and {dataset.name} data are not: choose {dataset.model!r} as --model"
-        )
-    if isinstance(found, FramePreprocessing):
-        names = "split_by", "sort_events", "camera", "time_unit"
-        found = replace(found, timesteps=model.config.timesteps, **{name: getattr(config, name) for name in names})
-    size = config.image_size
-    return found if size is None else replace(found, input_size=(found.input_size[0], size, size))
-
-
-def _default_preprocessing(model: SpikingNetwork) -> Preprocessing:
-    default: dict[str, Any] = model.default_cfg  # type: ignore[assignment]
-    colours = (default["mean"], default["std"]) if len(default["mean"]) == 3 else ((0.5,) * 3, (0.5,) * 3)
-    return Preprocessing(
-        input_size=(3, *default["input_size"][1:]),
-        crop_pct=default["crop_pct"],
-        interpolation=default["interpolation"],
-        mean=colours[0],
-        std=colours[1],
-    )

@@ -28,12 +28,13 @@ from trevsnn.training.errors import NonFiniteError, StoppedError
 from trevsnn.training.evaluation import evaluate
 from trevsnn.training.event_frames import make_frames, with_frames
 from trevsnn.training.heading import describe_run
-from trevsnn.training.learner import Learner, choose_device
+from trevsnn.training.learner import Learner
 from trevsnn.training.origins import Origins
 from trevsnn.training.processes import joined
 from trevsnn.training.progress import ProgressReporter, peak_memory
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_state import RunState, SavedState, with_same_steps
+from trevsnn.training.setup import choose_device
 from trevsnn.training.stopping import StopRequest, stop_requests
 from trevsnn.training.tensorboard import EventLog
 
@@ -98,7 +99,9 @@ def train(
             workers = reading_workers(learner, dataset)
             make_frames(dataset, config, workers, processes=processes, console=console, request=request)
         _stop_if_asked(learner, request)
-        return _train(RunState(learner, dataset, run), saved, heading, console, request)
+        state = RunState(learner, dataset, run)
+        _begin(state, saved, heading, console)
+        return _Epochs(state, console, request).train()
 
 
 def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, Any]:
@@ -109,120 +112,136 @@ def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, An
     return settings | sizes | {"number of classes": len(dataset.class_names)}
 
 
-def _train(
-    state: RunState, saved: SavedState | None, heading: str, console: Console, request: StopRequest
-) -> dict[str, Any]:
-    learner = state.learner
-    folder = state.folder
-    config = state.learner.config
+def _begin(state: RunState, saved: SavedState | None, heading: str, console: Console) -> None:
+    """Write the first files of a run; or bring everything to where it stopped, and tidy its folder."""
+    learner, folder = state.learner, state.folder
     first = learner.processes.is_first
-    epochs = config.epochs
-    processes = learner.processes
-    warn = partial(_warn, console)
-    with processes.all_or_none():
+    with learner.processes.all_or_none():
         if saved is not None:
             unreadable = state.restore(saved)
             for name in unreadable:
-                console.print(
-                    f"warning: checkpoint {name} cannot be read; going on from the one before", soft_wrap=True
-                )
+                _warn(console, f"checkpoint {name} cannot be read; going on from the one before")
             if first:
                 folder.tidy(unreadable)
                 folder.write_data(state.dataset)
                 folder.write_metrics(state.history)
         elif first:
-            folder.create(config, state.dataset)
-            with decoration("samples", warn):
+            folder.create(learner.config, state.dataset)
+            with decoration("samples", partial(_warn, console)):
                 folder.write_samples(state.dataset)
             folder.write_start(heading, learner.load_report)
             state.save_epoch()
-    processes.check_equal("steps", learner.steps)
-    bad = BadImages(config.skip_bad_images, folder.bad_images)
-    things = "recordings" if learner.model.config.frames else "images"
-    with (
-        EventLog(folder.events, len(state.history) + 1, warn) if first else nullcontext() as events,
-        ProgressReporter(epochs, learner.steps_per_epoch, learner.steps, console, things) as reporter,
-    ):
-        batches = request.interruptible(training_batches(learner, state.dataset))
-        for epoch in range(len(state.history) + 1, epochs + 1):
-            try:
-                _train_epoch(state, epoch, batches, bad, reporter, request)
-                _save_or_warn(state.save, reporter, first)  # testing may take long
-                row, confusion = _test(state, epoch, bad, request)
-            except (StoppedError, LoadingError):  # while it waited for data: the last step is whole
-                _save_or_warn(state.save, reporter, first)
-                raise
-            except NonFiniteError as error:
-                last = f"the weights of epoch {epoch - 1}" if epoch > 1 else "its first, untrained weights"
-                raise NonFiniteError(
-                    f"stopped at epoch {epoch}, {error}; {folder.path} keeps {last}; start again with a lower --lr, "
-                    f"now {config.lr}"
-                ) from error
-            state.end_epoch(row, confusion)
-            _save_or_warn(state.save_epoch, reporter, first, needed=epoch == epochs)
-            if events is not None:
-                events.add(row)
-            reporter.epoch(row)
-        if first:
-            with decoration("the confusion matrix", warn):
-                state.draw()
-    return state.history[-1]
+    learner.processes.check_equal("steps", learner.steps)
 
 
-def _train_epoch(
-    state: RunState,
-    epoch: int,
-    batches: Iterator[Batch],
-    bad: BadImages,
-    reporter: ProgressReporter,
-    request: StopRequest,
-) -> None:
-    """What is left of an epoch, counted from 1."""
-    learner, so_far = state.learner, state.epoch
+class _Epochs:
+    """The epochs of a run that are left: what their steps, tests and saves share."""
 
-    def readable() -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in islice(batches, learner.batches_per_step):
-            bad.report(batch.bad)
-            yield batch.images, batch.targets
+    def __init__(self, state: RunState, console: Console, request: StopRequest):
+        self.state = state
+        self.learner = state.learner
+        self.console = console
+        self.request = request
+        self.first = state.learner.processes.is_first
+        self.bad = BadImages(state.learner.config.skip_bad_images, state.folder.bad_images)
+        things = "recordings" if self.learner.model.config.frames else "images"
+        epochs = self.learner.config.epochs
+        self.reporter = ProgressReporter(epochs, self.learner.steps_per_epoch, self.learner.steps, console, things)
 
-    saved = time.perf_counter()
-    while so_far.steps < learner.steps_per_epoch:
-        _stop_if_asked(learner, request)
-        started = time.perf_counter()
-        if started - saved > 60 * learner.config.checkpoint_minutes and so_far.steps:
-            _save_or_warn(state.save, reporter, learner.processes.is_first)
-            saved = started = time.perf_counter()
+    def train(self) -> dict[str, Any]:
+        """Returns the last epoch's metrics."""
+        state, epochs = self.state, self.learner.config.epochs
+        warn = partial(_warn, self.console)
+        first_epoch = len(state.history) + 1
+        with EventLog(state.folder.events, first_epoch, warn) if self.first else nullcontext() as events, self.reporter:
+            batches = self.request.interruptible(training_batches(self.learner, state.dataset))
+            for epoch in range(first_epoch, epochs + 1):
+                row, confusion = self._epoch(epoch, batches)
+                state.end_epoch(row, confusion)
+                self._save(state.save_epoch, needed=epoch == epochs)
+                if events is not None:
+                    events.add(row)
+                self.reporter.epoch(row)
+            if self.first:
+                with decoration("the confusion matrix", warn):
+                    state.draw()
+        return state.history[-1]
+
+    def _epoch(self, epoch: int, batches: Iterator[Batch]) -> tuple[dict[str, Any], Tensor]:
+        """What is left of an epoch, counted from 1; the metrics and the confusion matrix."""
+        state = self.state
         try:
-            so_far.loss += learner.step(readable())
+            self._steps(epoch, batches)
+            self._save(state.save)  # testing may take long
+            return self._test(epoch)
+        except (StoppedError, LoadingError):  # while it waited for data: the last step is whole
+            self._save(state.save)
+            raise
         except NonFiniteError as error:
-            raise NonFiniteError(f"step {so_far.steps + 1}: {error}") from error
-        so_far.steps += 1
-        so_far.seconds += time.perf_counter() - started
-        images_per_second = so_far.steps * learner.effective_batch / so_far.seconds
-        reporter.step(epoch, so_far.loss / so_far.steps, images_per_second, learner.lr, peak_memory(learner.device))
+            last = f"the weights of epoch {epoch - 1}" if epoch > 1 else "its first, untrained weights"
+            raise NonFiniteError(
+                f"stopped at epoch {epoch}, {error}; {state.folder.path} keeps {last}; start again with a lower --lr, "
+                f"now {self.learner.config.lr}"
+            ) from error
 
+    def _steps(self, epoch: int, batches: Iterator[Batch]) -> None:
+        learner, so_far = self.learner, self.state.epoch
 
-def _test(state: RunState, epoch: int, bad: BadImages, request: StopRequest) -> tuple[dict[str, Any], Tensor]:
-    """The metrics of an epoch whose steps are done, and its confusion matrix."""
-    learner, so_far = state.learner, state.epoch
-    batches = request.interruptible(test_batches(learner, state.dataset))
-    result = evaluate(learner.trained, batches, bad, learner.processes)
-    if not math.isfinite(result.loss):
-        raise NonFiniteError(f"step {so_far.steps}: the test loss after it is {result.loss}")
-    kind, peak = peak_memory(learner.device)
-    row = {
-        "epoch": epoch,
-        "loss": so_far.loss / so_far.steps,
-        "lr": so_far.lr,
-        "test_loss": result.loss,
-        "test_accuracy": result.accuracy,
-        "seconds": so_far.seconds,
-        "images_per_second": so_far.steps * learner.effective_batch / so_far.seconds,
-        "peak_memory_bytes": peak,
-        "peak_memory_kind": kind,
-        "bad_images": bad.count(),
-    }
-    return row, result.confusion
+        def readable() -> Iterator[tuple[Tensor, Tensor]]:
+            for batch in islice(batches, learner.batches_per_step):
+                self.bad.report(batch.bad)
+                yield batch.images, batch.targets
+
+        saved = time.perf_counter()
+        while so_far.steps < learner.steps_per_epoch:
+            _stop_if_asked(learner, self.request)
+            started = time.perf_counter()
+            if started - saved > 60 * learner.config.checkpoint_minutes and so_far.steps:
+                self._save(self.state.save)
+                saved = started = time.perf_counter()
+            try:
+                so_far.loss += learner.step(readable())
+            except NonFiniteError as error:
+                raise NonFiniteError(f"step {so_far.steps + 1}: {error}") from error
+            so_far.steps += 1
+            so_far.seconds += time.perf_counter() - started
+            images_per_second = so_far.steps * learner.effective_batch / so_far.seconds
+            memory = peak_memory(learner.device)
+            self.reporter.step(epoch, so_far.loss / so_far.steps, images_per_second, learner.lr, memory)
+
+    def _test(self, epoch: int) -> tuple[dict[str, Any], Tensor]:
+        """The metrics of an epoch whose steps are done, and its confusion matrix."""
+        learner, so_far = self.learner, self.state.epoch
+        batches = self.request.interruptible(test_batches(learner, self.state.dataset))
+        result = evaluate(learner.trained, batches, self.bad, learner.processes)
+        if not math.isfinite(result.loss):
+            raise NonFiniteError(f"step {so_far.steps}: the test loss after it is {result.loss}")
+        kind, peak = peak_memory(learner.device)
+        row = {
+            "epoch": epoch,
+            "loss": so_far.loss / so_far.steps,
+            "lr": so_far.lr,
+            "test_loss": result.loss,
+            "test_accuracy": result.accuracy,
+            "seconds": so_far.seconds,
+            "images_per_second": so_far.steps * learner.effective_batch / so_far.seconds,
+            "peak_memory_bytes": peak,
+            "peak_memory_kind": kind,
+            "bad_images": self.bad.count(),
+        }
+        return row, result.confusion
+
+    def _save(self, save: Callable[[], None], needed: bool = False) -> None:
+        """Write something, in the first process; when that fails and it is not the last time, go on and try again
+        later."""
+        if not self.first:
+            return
+        try:
+            save()
+        except OSError as error:
+            if needed:
+                raise
+            self.reporter.warn(f"{in_words(error)}; training goes on, and will try again")
 
 
 def _stop_if_asked(learner: Learner, request: StopRequest) -> None:
@@ -234,15 +253,3 @@ def _stop_if_asked(learner: Learner, request: StopRequest) -> None:
 
 def _warn(console: Console, message: str) -> None:
     console.print(f"warning: {message}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _save_or_warn(save: Callable[[], None], reporter: ProgressReporter, first: bool, needed: bool = False) -> None:
-    """Write something, in the first process; when that fails and it is not the last time, go on and try again later."""
-    if not first:
-        return
-    try:
-        save()
-    except OSError as error:
-        if needed:
-            raise
-        reporter.warn(f"{in_words(error)}; training goes on, and will try again")

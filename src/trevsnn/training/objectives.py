@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
+from trevsnn.training.config import TrainConfig
+
 
 def intermediate_supervision_loss(
     outputs: Tensor | Sequence[Tensor], target: Tensor, label_smoothing: float = 0.0
@@ -59,6 +61,13 @@ def temporal_efficient_training_loss(
     classify = sum(cross_entropy(logits, target, label_smoothing=label_smoothing) for logits in steps)
     stray = sum(mse_loss(logits, torch.full_like(logits, level)) for logits in steps)
     return ((1 - regularisation) * classify + regularisation * stray) / len(steps)  # type: ignore[return-value]
+
+
+def training_loss(config: TrainConfig, outputs: Tensor | list[Tensor], targets: Tensor) -> Tensor:
+    """The loss of a configuration, of what a network in training returns."""
+    if config.loss == "tet":
+        return temporal_efficient_training_loss(outputs, targets, config.label_smoothing, config.tet_regularisation)
+    return intermediate_supervision_loss(outputs, targets, config.label_smoothing)
 
 
 def _list(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
