@@ -12,7 +12,7 @@ from trevsnn.data import BadImages, load_dataset
 from trevsnn.data.loading import Batch
 from trevsnn.models import create_model, weights_info
 from trevsnn.report import figures
-from trevsnn.report.findings import TrainedRun, measure, measure_memory, spike_maps
+from trevsnn.report.findings import TrainedRun, find, memory_of_steps, spike_maps
 from trevsnn.report.page import render
 from trevsnn.report.potentials import BINS, EDGES, LOW, Potentials
 from trevsnn.reversible import StepState
@@ -115,7 +115,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def findings(run):
-    return measure(run, images=20, workers=0, bad=BadImages(), console=Console())
+    return find(run, images=20, workers=0, bad=BadImages(), console=Console())
 
 
 def test_measured_on_as_many_images_as_wanted(run, findings):
@@ -129,7 +129,7 @@ def test_measured_on_as_many_images_as_wanted(run, findings):
     assert reversible.batch == findings.memory_batch == 4
     assert reversible.total < stored.total
     weights = {name: weight.clone() for name, weight in run.model.state_dict().items()}
-    measure(run, images=1, workers=0, bad=BadImages(), console=Console())
+    find(run, images=1, workers=0, bad=BadImages(), console=Console())
     assert all(torch.equal(weight, weights[name]) for name, weight in run.model.state_dict().items())
 
 
@@ -137,7 +137,7 @@ def test_memory_of_a_large_batch_follows_from_small_ones(run, findings, monkeypa
     config = replace(run.config, batch_size=64)
 
     def measured():
-        return measure_memory(run.model, 64, (32, 32), config, Console())
+        return memory_of_steps(run.model, 64, (32, 32), config, Console())
 
     (whole, batches), (least, most) = measured(), (0.8, 1.2)
     assert batches == (64,)
@@ -193,7 +193,7 @@ def test_every_histogram_is_named(steps):
 
 def test_no_image(run):
     with pytest.raises(ValueError, match="images=0 must be at least 1"):
-        measure(run, images=0, workers=0, bad=BadImages(), console=Console())
+        find(run, images=0, workers=0, bad=BadImages(), console=Console())
 
 
 def test_names_are_text_and_no_markup(run, findings):

@@ -100,7 +100,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is not a failure
     warnings.formatwarning = _in_a_line
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's, of what is refused if it is too large
     try:

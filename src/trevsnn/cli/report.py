@@ -10,7 +10,7 @@ from trevsnn.cli.open_run import load_trained, open_images
 from trevsnn.cli.output import check_file, plain_console, say
 from trevsnn.cli.predict import in_words
 from trevsnn.models.network import require_trevsnn
-from trevsnn.report.findings import TrainedRun, measure
+from trevsnn.report.findings import TrainedRun, find
 from trevsnn.report.page import render
 from trevsnn.training import RunFolder, TrainConfig, choose_device
 
@@ -44,7 +44,7 @@ def report(
         config=TrainConfig(**settings),
         history=history,
     )
-    findings = measure(what, images=images, workers=opened.workers, bad=opened.bad, console=console)
+    findings = find(what, images=images, workers=opened.workers, bad=opened.bad, console=console)
     write_text(output, render(what, findings))
     things = "recordings" if trained.model.config.frames else "images"
     accuracy, tested = findings.evaluation.accuracy, findings.evaluation.images

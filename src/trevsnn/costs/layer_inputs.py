@@ -81,7 +81,7 @@ class Received:
 
 
 @contextmanager
-def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
+def observed(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
     """Fills the dictionary while the network runs, in the order in which its layers do."""
     received: dict[Place, Received] = {}
     here = Place()
@@ -99,10 +99,10 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
             received[place] = Received(layer, x, after, once)
         received[place].add(x)
 
-    def record_here(name: str, after: str | None) -> Callable[..., None]:
+    def note_here(name: str, after: str | None) -> Callable[..., None]:
         return lambda layer, inputs: note(replace(here, name=name), layer, inputs[0], after)
 
-    def record_module(name: str) -> Callable[..., None]:
+    def note_module(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
             stem = Place(name=f"stem {name}")
             if not received or stem in received:
@@ -124,12 +124,12 @@ def recording(model: SpikingNetwork) -> Iterator[dict[Place, Received]]:
                 for block, module in enumerate(cell.blocks):
                     listen(module, enter(Place(step=step, level=level, block=block)))
         for conv, named in _named_layers(model).items():
-            listen(conv, record_here(*named))
+            listen(conv, note_here(*named))
     else:
         names: dict[Tensor, str] = {}
         for name, module in model.named_modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                listen(module, record_module(names.setdefault(module.weight, name)))
+                listen(module, note_module(names.setdefault(module.weight, name)))
     try:
         yield received
     finally:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trevsnn.costs.layer_inputs import Place, Received, recording
+from trevsnn.costs.layer_inputs import Place, Received, observed
 from trevsnn.data import BadImages
 from trevsnn.data.loading import Batch, readable
 from trevsnn.layers import SpikeHead, Stem
@@ -102,7 +102,7 @@ def measure_operations(model: SpikingNetwork, batches: Iterable[Batch], bad: Bad
     bad = bad or BadImages()
     model.eval()
     try:
-        with torch.inference_mode(), recording(model) as received:
+        with torch.inference_mode(), observed(model) as received:
             for pixels, labels, _ in readable(batches, bad):
                 model(pixels.to(device, non_blocking=True))
                 images += len(labels)
@@ -136,11 +136,11 @@ def assume_operations(model: SpikingNetwork, input_size: tuple[int, int, int], f
     """
     check_firing_rate(firing_rate)
     trial, x = _trial(model, input_size)
-    with torch.inference_mode(), recording(trial) as received:
+    with torch.inference_mode(), observed(trial) as received:
         trial(x)
-    for place, record in received.items():
-        spikes, rated = _receives_spikes(place, record, received)
-        record.assume(firing_rate, share=firing_rate if rated else 1.0, binary=spikes)
+    for place, layer_input in received.items():
+        spikes, rated = _receives_spikes(place, layer_input, received)
+        layer_input.assume(firing_rate, share=firing_rate if rated else 1.0, binary=spikes)
     images = x.shape[1 if model.config.frames else 0]
     return Operations(chains=_chains(received, images, _is_linear(model), assumed=True), images=0)
 
@@ -168,11 +168,11 @@ def _trial(model: SpikingNetwork, input_size: tuple[int, int, int]) -> tuple[Spi
     return trial, torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _receives_spikes(place: Place, record: Received, received: dict[Place, Received]) -> tuple[bool, bool]:
+def _receives_spikes(place: Place, layer_input: Received, received: dict[Place, Received]) -> tuple[bool, bool]:
     """Whether the layer receives spikes alone, and whether it does or receives sums of them."""
     if place.step is None and place.kind == "conv":  # of a network without a grid
-        return not record.others, not record.fractions
-    spikes = _first_of_pair(place, record) not in received and place.kind not in ("stem", "head", "linear")
+        return not layer_input.others, not layer_input.fractions
+    spikes = _first_of_pair(place, layer_input) not in received and place.kind not in ("stem", "head", "linear")
     return spikes, spikes
 
 
@@ -184,31 +184,31 @@ def _is_linear(model: SpikingNetwork) -> bool:
     return all(module.negative_slope == 1 for module in model.modules() if isinstance(module, (Stem, SpikeHead)))
 
 
-def _first_of_pair(place: Place, record: Received) -> Place | None:
-    return None if record.after is None else replace(place, name=record.after)
+def _first_of_pair(place: Place, layer_input: Received) -> Place | None:
+    return None if layer_input.after is None else replace(place, name=layer_input.after)
 
 
-def _layer(place: Place, record: Received, images: int, assumed: bool) -> Layer:
-    wiring = record.wiring()
-    binary = not record.others
-    counted = record.samples if record.once else images
-    values = record.samples * record.size.numel()
+def _layer(place: Place, layer_input: Received, images: int, assumed: bool) -> Layer:
+    wiring = layer_input.wiring()
+    binary = not layer_input.others
+    counted = layer_input.samples if layer_input.once else images
+    values = layer_input.samples * layer_input.size.numel()
     rate = None
     if place.name in _POOLED or place.kind == "linear":
-        rate = float(record.sum) / values
-    elif binary or (place.kind == "conv" and not record.fractions):
-        rate = float(record.nonzero.sum(dtype=torch.float64)) / values
+        rate = float(layer_input.sum) / values
+    elif binary or (place.kind == "conv" and not layer_input.fractions):
+        rate = float(layer_input.nonzero.sum(dtype=torch.float64)) / values
     return Layer(
         step=place.step,
         level=place.level,
         block=place.block,
         name=place.name,
-        macs=record.conv.weight.numel() * wiring.positions * record.samples // counted,
-        operations=wiring.operations(record.nonzero) / counted,
+        macs=layer_input.conv.weight.numel() * wiring.positions * layer_input.samples // counted,
+        operations=wiring.operations(layer_input.nonzero) / counted,
         binary=binary,
         firing_rate=rate,
-        silent=_share(record.nonzero == 0) if binary and not assumed else None,
-        always=_share(record.nonzero == record.samples) if binary and not assumed else None,
+        silent=_share(layer_input.nonzero == 0) if binary and not assumed else None,
+        always=_share(layer_input.nonzero == layer_input.samples) if binary and not assumed else None,
     )
 
 
@@ -218,13 +218,13 @@ def _share(where: Tensor) -> float:
 
 def _chains(received: dict[Place, Received], images: int, linear: bool, assumed: bool = False) -> tuple[Chain, ...]:
     chains: dict[Place, Chain] = {}
-    for place, record in received.items():
-        layer = _layer(place, record, images, assumed)
-        first = _first_of_pair(place, record)
+    for place, layer_input in received.items():
+        layer = _layer(place, layer_input, images, assumed)
+        first = _first_of_pair(place, layer_input)
         if first is None or not (linear or place.block is not None):
             chains[place] = Chain(layers=(layer,), merged=None)
         else:
             before = received[first]
-            merged = before.wiring().then(record.wiring()).operations(before.nonzero) / images
+            merged = before.wiring().then(layer_input.wiring()).operations(before.nonzero) / images
             chains[first] = Chain(layers=(*chains[first].layers, layer), merged=merged)
     return tuple(chains.values())

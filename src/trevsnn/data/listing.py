@@ -1,7 +1,7 @@
 """Files in folders: all that are of the right kinds, and why each other one is left out.
 
 No real folder is listed twice, so links that lead back end the search there. Nothing is asked of the disk about a file
-that is no link: what kind of thing it is comes with the folder's contents.
+that is not a link: what kind of thing it is comes with the folder's contents.
 """
 
 import errno

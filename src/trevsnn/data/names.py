@@ -7,7 +7,7 @@ from collections.abc import Iterable
 def as_seen(name: str | bytes) -> str:
     """A name as it looks: composed letters (NFC), single spaces, none at its ends, nothing that controls a terminal.
 
-    Bytes that are no UTF-8 are read as Windows' Latin letters.
+    Bytes that are not UTF-8 are read as Windows' Latin letters.
 
     Example:
         >>> as_seen("cafe\\u0301 "), as_seen(b"caf\\xe9")
@@ -23,7 +23,7 @@ def as_seen(name: str | bytes) -> str:
 
 
 def readable(name: bytes) -> str:
-    """A path or file name as text; what is no UTF-8 stands there as \\x.. ."""
+    """A path or file name as text; what is not UTF-8 stands there as \\x.. ."""
     return name.decode(errors="backslashreplace")
 
 

@@ -35,7 +35,7 @@ def made_by_workers(source: Dataset, keys: Iterable, workers: int, pinned: bool)
         LoadingError: when they cannot be started.
     """
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # more workers than cores are no fault
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # more workers than cores are not a fault
             loader = DataLoader(
                 source,
                 batch_size=None,  # a key stands for a whole batch
@@ -153,7 +153,7 @@ def _end_workers(batches: Iterator[Any]) -> None:
     """End them now, whatever they are doing: PyTorch would wait for each, and they ignore its request."""
     workers = getattr(batches, "_workers", ())
     if workers and batches._worker_pids_set:  # type: ignore[attr-defined]
-        signal_handling._remove_worker_pids(id(batches))  # their end is no failure
+        signal_handling._remove_worker_pids(id(batches))  # their end is not a failure
         batches._worker_pids_set = False  # type: ignore[attr-defined]
     for worker in workers:
         worker.kill()

@@ -16,10 +16,10 @@ from trevsnn.deployment.operations import (
     Double,
     Flatten,
     Frame,
-    Grid,
     Half,
     Leak,
     Operation,
+    Round,
     SpatialMean,
     Spikes,
     StepMean,
@@ -80,7 +80,7 @@ class PlanModule(nn.Module):
                 return (x >= neuron.threshold).to(x.dtype)
             case Add():
                 return x + inputs[1]
-            case Grid():
+            case Round():
                 return ((x / STEP).round() * STEP).clamp(-LIMIT, LIMIT)
             case Half(last=last):
                 return x.chunk(2, dim=1)[last]

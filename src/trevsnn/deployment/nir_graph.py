@@ -31,9 +31,9 @@ from trevsnn.deployment.operations import (
     Double,
     Flatten,
     Frame,
-    Grid,
     Leak,
     Operation,
+    Round,
     SpatialMean,
     Spikes,
     StepMean,
@@ -85,7 +85,7 @@ def _check_expressible(plan: Plan) -> None:
         ValueError: naming the operations.
     """
     feedback = [operation.name for operation in plan.operations if isinstance(operation, Double)]
-    rounds = any(isinstance(operation, Grid) for operation in plan.operations)
+    rounds = any(isinstance(operation, Round) for operation in plan.operations)
     found, ways = [], []
     if feedback:
         found.append(

@@ -28,10 +28,10 @@ from trevsnn.deployment.operations import (
     Double,
     Flatten,
     Frame,
-    Grid,
     Half,
     Leak,
     Operation,
+    Round,
     SpatialMean,
     Spikes,
     StepMean,
@@ -89,7 +89,7 @@ class OnnxGraph:
                 self._spikes(operation.input, name, neuron.threshold)
             case Add():
                 self.node("Add", inputs, name)
-            case Grid():
+            case Round():
                 self._grid(operation.input, name)
             case Half(last=last, shape=(channels, *_)):
                 bounds = [[channels * last], [channels * (1 + last)], [1]]

@@ -63,7 +63,7 @@ class Add(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid(Operation):
+class Round(Operation):
     """Input rounded to multiples of `layers.two_stream.STEP`, at most `LIMIT` in size."""
 
 

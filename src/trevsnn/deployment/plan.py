@@ -139,10 +139,10 @@ class _Writer:
             self._add(ops.Half, f"{name}_half{i}", x, shape=(channels // 2, height, width), last=bool(i))
             for i in (0, 1)
         ]
-        streams = [self._add(ops.Grid, f"{half}_rounded", half) for half in halves]
+        streams = [self._add(ops.Round, f"{half}_rounded", half) for half in halves]
         for i, branch in enumerate(branches):
             part = self._branch(f"{name}_block{i}", branch, streams[1 - i % 2])  # type: ignore[arg-type]
-            part = self._add(ops.Grid, f"{part}_rounded", part)
+            part = self._add(ops.Round, f"{part}_rounded", part)
             streams[i % 2] = self._sum(f"{name}_block{i}", streams[i % 2], part)
         return self._add(ops.Concatenate, f"{name}_joined", *streams, shape=self.shapes[x])
 

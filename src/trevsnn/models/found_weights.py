@@ -29,7 +29,7 @@ class FoundWeights:
     """Weights in a checkpoint."""
 
     tensors: dict[str, Any]
-    """By the names of the network they are of. What stands there may be no tensor."""
+    """By the names of the network they are of. What stands there may be something else than a tensor."""
     place: str
     """Where in the checkpoint they stand; empty for the checkpoint itself."""
     left: list[str]

@@ -1,4 +1,4 @@
-"""Keeping less for the backward pass: bits in place of spikes, recipes in place of what is cheap to compute again.
+"""Keeping less for the backward pass: bits in place of spikes, and what is cheap to compute again not at all.
 
 Inside `packed_activations()`, where an operator saves a tensor for its backward pass that is known to be a
 function of something smaller (`keep_as`), that something is kept, and the tensor is made again when the
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 
-class _Recipe:
+class _Remake:
     """Makes a tensor anew whenever it is asked for, once for all who kept it if they ask in one backward pass."""
 
     def __init__(self, make: Callable[[], Tensor]):
@@ -25,7 +25,7 @@ class _Recipe:
         self._keepers = self._waiting = 0
         self._made: Tensor | None = None
 
-    def keep(self) -> "_Recipe":
+    def keep(self) -> "_Remake":
         self._keepers += 1
         self._waiting = self._keepers
         return self
@@ -38,32 +38,32 @@ class _Recipe:
         return made
 
 
-_Recipes = dict[int, tuple[ref, int, _Recipe]]  # by address: the tensor there, its version, its recipe
+_Remakes = dict[int, tuple[ref, int, _Remake]]  # by address: the tensor there, its version, how to make it again
 
-_recipes: ContextVar[_Recipes | None] = ContextVar("recipes", default=None)
+_remakes: ContextVar[_Remakes | None] = ContextVar("remakes", default=None)
 
 
 def packing() -> bool:
     """Whether a `packed_activations()` is active and operators keep anything."""
-    return _recipes.get() is not None and torch.is_grad_enabled()
+    return _remakes.get() is not None and torch.is_grad_enabled()
 
 
 @contextmanager
 def packed_activations() -> Iterator[None]:
     """While it is active, operators keep what `keep_as` says in place of the tensor itself."""
-    token = _recipes.set({})
+    token = _remakes.set({})
     try:
         with saved_tensors_hooks(_pack, _unpack):
             yield
     finally:
-        _recipes.reset(token)
+        _remakes.reset(token)
 
 
-def keep_as(tensor: Tensor, recipe: Callable[[], Tensor]) -> Tensor:
-    """tensor; what `recipe()` needs is kept in its place, as long as it returns an equal tensor of equal strides."""
-    recipes = _recipes.get()
-    if recipes is not None:
-        recipes[tensor.data_ptr()] = ref(tensor), tensor._version, _Recipe(recipe)
+def keep_as(tensor: Tensor, remake: Callable[[], Tensor]) -> Tensor:
+    """tensor; what `remake()` needs is kept in its place, as long as it returns an equal tensor of equal strides."""
+    remakes = _remakes.get()
+    if remakes is not None:
+        remakes[tensor.data_ptr()] = ref(tensor), tensor._version, _Remake(remake)
     return tensor
 
 
@@ -74,11 +74,11 @@ def cheap(function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         return output
     context, sources = same_autocast(output.device.type), [_source(x) for x in inputs]
 
-    def recipe() -> Tensor:
+    def remake() -> Tensor:
         with torch.no_grad(), context():
             return function(*[source() for source in sources])
 
-    return keep_as(output, recipe)
+    return keep_as(output, remake)
 
 
 def same_autocast(device: str) -> Callable[[], AbstractContextManager]:
@@ -90,24 +90,24 @@ def same_autocast(device: str) -> Callable[[], AbstractContextManager]:
 
 
 def _source(tensor: Tensor | None) -> Callable[[], Tensor | None]:
-    recipe = None if tensor is None else _recipe(tensor)
-    return (lambda: tensor) if recipe is None else recipe.keep()
+    remake = None if tensor is None else _remake_of(tensor)
+    return (lambda: tensor) if remake is None else remake.keep()
 
 
-def _recipe(tensor: Tensor) -> _Recipe | None:
-    known, version, recipe = (_recipes.get() or {}).get(tensor.data_ptr(), (None, 0, None))
+def _remake_of(tensor: Tensor) -> _Remake | None:
+    known, version, remake = (_remakes.get() or {}).get(tensor.data_ptr(), (None, 0, None))
     original = known and known()  # gone when another tensor may live there now
     if original is None or original._version != version:
         return None
     same = all(getattr(original, name) == getattr(tensor, name) for name in ("shape", "dtype"))
-    return recipe if same and original.stride() == tensor.stride() else None
+    return remake if same and original.stride() == tensor.stride() else None
 
 
 def _pack(tensor: Tensor) -> Any:
-    recipe = _recipe(tensor)
-    if recipe is None:
+    remake = _remake_of(tensor)
+    if remake is None:
         return tensor.detach(), tensor._version  # itself would keep its own graph alive, out of Python's sight
-    return recipe.keep()
+    return remake.keep()
 
 
 def _unpack(kept: Any) -> Tensor:

@@ -85,7 +85,7 @@ class Findings:
     """What deserves a word."""
 
 
-def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages, console: Console) -> Findings:
+def find(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages, console: Console) -> Findings:
     """Run a network on test images and through training steps, on the device that it is on.
 
     Args:
@@ -112,7 +112,7 @@ def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages
         evaluation = evaluate(model, batches(count, "testing"), bad)
     operations = measure_operations(model, batches(min(count, ENERGY_IMAGES), "counting operations"), bad)
     shown = [maps for batch in batches(min(count, SHOWN_IMAGES), "spikes") for maps in spike_maps(model, batch, bad)]
-    memory, measured = measure_memory(
+    memory, measured = memory_of_steps(
         model, run.config.batch_size, run.preprocessing.input_size[1:], run.config, console
     )
     counts = evaluation.confusion
@@ -131,7 +131,7 @@ def measure(run: TrainedRun, *, images: int | None, workers: int, bad: BadImages
     )
 
 
-def measure_memory(
+def memory_of_steps(
     model: TRevSNN, batch: int, size: tuple[int, int], config: TrainConfig, console: Console
 ) -> tuple[dict[str, StepMemory | None], tuple[int, ...]]:
     """Of a training step by memory setting, on the device that the network is on, None where that has too little; and

@@ -102,9 +102,9 @@ class ShadowedLevel:
         """To h[t] = alpha * h[t-1] + f."""
         shadow, first = self._shadow or Shadow.like(f), self._shadow is None
         f = channels_at_end(f)
-        for samples in shadow.chunks():
-            h = f[samples].double()
-            shadow.write(samples, h if first else shadow.read(samples).mul_(alpha).add_(h))
+        for part in shadow.chunks():
+            h = f[part].double()
+            shadow.write(part, h if first else shadow.read(part).mul_(alpha).add_(h))
         self._shadow = shadow
 
     def anchor(self, t: int, membrane: Tensor) -> Anchor | None:
@@ -119,11 +119,11 @@ class ShadowedLevel:
         channels = channels.to(membrane.device)
         anchor = Shadow.like(membrane[:, :1].expand(-1, len(channels), *membrane.shape[2:]))
         membrane = channels_at_end(membrane)
-        for samples in self._shadow.chunks():
-            h = self._shadow.read(samples)
-            anchor.write(samples, h.index_select(-1, channels))
-            restart = membrane[samples].index_select(-1, channels)
-            self._shadow.write(samples, h.index_copy_(-1, channels, restart.double()))
+        for part in self._shadow.chunks():
+            h = self._shadow.read(part)
+            anchor.write(part, h.index_select(-1, channels))
+            restart = membrane[part].index_select(-1, channels)
+            self._shadow.write(part, h.index_copy_(-1, channels, restart.double()))
         return Anchor(anchor.data, channels)
 
 

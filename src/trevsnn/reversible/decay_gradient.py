@@ -30,8 +30,8 @@ class DecayGradient(Protocol):
         """A zero of the shape of the buffer, that takes no memory."""
         ...
 
-    def see(self, f: Tensor, g: Tensor | None, samples: slice) -> None:
-        """f of some samples, and their part of g, the gradient of f (None: 0)."""
+    def see(self, f: Tensor, g: Tensor | None, part: slice) -> None:
+        """f of a part of the samples, and theirs of g, the gradient of f (None: 0)."""
         ...
 
     def earlier(self, g: Tensor | None) -> Tensor | None:
@@ -58,9 +58,9 @@ class Exchanged:
     def token(f: Tensor) -> Tensor:
         return f.new_zeros(()).expand(f.shape)
 
-    def see(self, f: Tensor, g: Tensor | None, samples: slice) -> None:
+    def see(self, f: Tensor, g: Tensor | None, part: slice) -> None:
         if self.later is not None:
-            self.grad_alpha = _plus(self.grad_alpha, _channel_product(f, self.later[samples]))
+            self.grad_alpha = _plus(self.grad_alpha, _channel_product(f, self.later[part]))
 
     def earlier(self, g: Tensor | None) -> Tensor | None:
         if self.later is None:
@@ -95,14 +95,14 @@ class Reconstructed:
     def token(f: Tensor) -> Tensor:
         return Shadow.token(f)
 
-    def see(self, f: Tensor, g: Tensor | None, samples: slice) -> None:
+    def see(self, f: Tensor, g: Tensor | None, part: slice) -> None:
         f = channels_at_end(f)
         shadow = Shadow(self.data, f.shape[1:])
-        h = shadow.read(samples).sub_(f).div_(self.alpha)
+        h = shadow.read(part).sub_(f).div_(self.alpha)
         if self.anchor is not None:
             kept = Shadow(self.anchor.data, torch.Size([*f.shape[1:-1], len(self.anchor.channels)]))
-            h.index_copy_(-1, self.anchor.channels, kept.read(samples))
-        shadow.write(samples, h)
+            h.index_copy_(-1, self.anchor.channels, kept.read(part))
+        shadow.write(part, h)
         if g is not None:
             self.grad_alpha = _plus(self.grad_alpha, _channel_product(g, h.to(g.dtype).movedim(-1, 1)))
 
@@ -121,7 +121,7 @@ class Fixed:
 
     token = staticmethod(Exchanged.token)
 
-    def see(self, f: Tensor, g: Tensor | None, samples: slice) -> None:
+    def see(self, f: Tensor, g: Tensor | None, part: slice) -> None:
         pass
 
     def earlier(self, g: Tensor | None) -> None:

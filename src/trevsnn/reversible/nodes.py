@@ -146,10 +146,10 @@ def _run_again(
     """The gradients of a cell's rest, which `gradient` sees run again, slice by slice."""
     prints: list[Fingerprint] = []
 
-    def see(f: Tensor, samples: slice) -> None:
-        gradient.see(f, None if g is None else g[samples], samples)
+    def see(f: Tensor, part: slice) -> None:
+        gradient.see(f, None if g is None else g[part], part)
         if first is not None:
-            prints.insert(0, Fingerprint.of(f, samples.start or 0))  # the last slice comes first
+            prints.insert(0, Fingerprint.of(f, part.start or 0))  # the last slice comes first
 
     grads: Sequence[Tensor | None] = [None] * len(needed)
     if g is not None:

@@ -57,23 +57,23 @@ class Shadow:
         step = max(1, _CHUNK // max(1, self.shape.numel()))
         return (slice(start, start + step) for start in range(0, len(self.data), step))
 
-    def read(self, samples: slice) -> Tensor:
+    def read(self, part: slice) -> Tensor:
         """Their potentials in float64, (n, ..., C)."""
-        high, low = self._parts(samples)
+        high, low = self._parts(part)
         x = high.to(torch.float64, copy=True)
         if low is not None:
             x.addcmul_(x, low.to(torch.float64).sub_(_ZERO), value=PRECISION)
         return x.view(-1, *self.shape)
 
-    def write(self, samples: slice, x: Tensor) -> None:
+    def write(self, part: slice, x: Tensor) -> None:
         """Replace them by x (n, ..., C), float64."""
-        high, low = self._parts(samples)
+        high, low = self._parts(part)
         x = x.flatten(1)
         high.copy_(x)
         if low is not None:
             rest = (x - high).div_(high).mul_(_STEPS).round_().nan_to_num_(0.0, 0.0, 0.0)  # 0 / 0 where the value is 0
             low.copy_(rest.add_(_ZERO))
 
-    def _parts(self, samples: slice) -> tuple[Tensor, Tensor | None]:
-        rows, size = self.data[samples], self.shape.numel()
+    def _parts(self, part: slice) -> tuple[Tensor, Tensor | None]:
+        rows, size = self.data[part], self.shape.numel()
         return rows[:, :size], None if self.data.dtype == torch.float64 else rows[:, size:].view(torch.int16)[:, :size]

@@ -83,8 +83,8 @@ def test_no_events(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no AEDAT file"),
-        (b"PK\x03\x04", "is no AEDAT file"),
+        (b"", "is not an AEDAT file"),
+        (b"PK\x03\x04", "is not an AEDAT file"),
         (b"#!AER-DAT4.0\r\nabc", r"is of AEDAT '4\.0'; 1\.0, 2\.0, 3\.0 and 3\.1 are read here, 4\.0 by"),
         (b"#!AER-DAT2.0", "cut off in its header"),
         (HEADER_2 + struct.pack(">II", 0x00A00000, 5), "not of a DVS128"),

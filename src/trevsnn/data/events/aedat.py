@@ -3,7 +3,7 @@ DVS128 Gesture 3.1.
 
 AEDAT 2.0, after lines that begin with #: records of 8 bytes, big-endian, an address and a time stamp (32 bits each,
 microseconds). The DVS128's address holds the polarity in bit 0 (0 for ON), x in bits 1 to 7 and y in bits 8 to 14;
-bit 15 marks what is no event of a pixel. AEDAT 1.0: the same with addresses of 16 bits.
+bit 15 marks what is not an event of a pixel. AEDAT 1.0: the same with addresses of 16 bits.
 
 AEDAT 3.1, after lines that begin with #, the last being #!END-HEADER: packets, little-endian, of a header of 28 bytes
 and events of one type from one source. A polarity event (type 1) has 8 bytes: bit 0 valid, bit 1 polarity (1 for ON),
@@ -73,7 +73,7 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[str, list[bytes]]:
     """The version, and the lines after it; the data come next in the file."""
     line = file.readline(_LONGEST_LINE)
     if not line.startswith(b"#!AER-DAT"):
-        raise ValueError(f"{str(path)!r} is no AEDAT file: it does not begin with #!AER-DAT")
+        raise ValueError(f"{str(path)!r} is not an AEDAT file: it does not begin with #!AER-DAT")
     version = line.removeprefix(b"#!AER-DAT").strip().decode("ascii", "replace")
     if version not in (*_RECORDS, *_PACKETS):
         raise ValueError(

@@ -37,8 +37,8 @@ def read_dat(path: Path, reading: Reading = AS_IT_STANDS) -> Events:
         kind, size = (*file.read(2), -1, -1)[:2]
         if not lines or kind not in _EVENTS_OF_PIXELS or size != _RECORD.itemsize:
             raise ValueError(
-                f"{str(path)!r} is no DAT file of events of pixels, version 2: after {lines} lines of header come type "
-                f"{kind} and size {size}, not 0 or 12 and 8"
+                f"{str(path)!r} is not a DAT file of events of pixels, version 2: after {lines} lines of header come "
+                f"type {kind} and size {size}, not 0 or 12 and 8"
             )
         left = path.stat().st_size - file.tell()
         if left % _RECORD.itemsize:

@@ -94,7 +94,7 @@ def _opened(path: Path) -> Iterator[Any]:
         if "truncated file" in words:
             raise ValueError(f"it is cut off, or still being written; copy it again ({words})") from error
         if "signature not found" in words:
-            raise ValueError(f"it is no HDF5 file, or damaged at its beginning; copy it again ({words})") from error
+            raise ValueError(f"it is not an HDF5 file, or damaged at its beginning; copy it again ({words})") from error
         if "unable to lock" in words or "already open" in words:
             raise OSError(
                 f"{str(path)!r} is being written by another program, or was not closed by the one that wrote it: wait "
