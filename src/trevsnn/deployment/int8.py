@@ -21,9 +21,10 @@ import onnx
 import torch
 from torch import Tensor
 
+from trevsnn.deployment import operations as ops
 from trevsnn.deployment.module import PlanModule
 from trevsnn.deployment.onnx_graph import OnnxGraph, convolution_attributes
-from trevsnn.deployment.operations import Convolve, Operation, Spikes
+from trevsnn.deployment.operations import Operation
 from trevsnn.deployment.plan import Plan
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -49,9 +50,9 @@ class Int8Graph(OnnxGraph):
         self.thresholded = _thresholded(plan)
 
     def write(self, operation: Operation) -> None:
-        if isinstance(operation, Convolve) and operation.input in self.scales:
+        if isinstance(operation, ops.Convolve) and operation.input in self.scales:
             self._quantised(operation)
-        elif not (isinstance(operation, Spikes) and operation.input in self.thresholded):
+        elif not (isinstance(operation, ops.Spikes) and operation.input in self.thresholded):
             super().write(operation)
 
     def _spikes(self, membrane: str, name: str, threshold: float) -> None:
@@ -59,7 +60,7 @@ class Int8Graph(OnnxGraph):
         quantised = self.node("Cast", [fires], f"{name}_uint8", to=onnx.TensorProto.UINT8)
         self._dequantise(quantised, name, "spikes", _SPIKE, 0)
 
-    def _quantised(self, conv: Convolve) -> None:
+    def _quantised(self, conv: ops.Convolve) -> None:
         spikes, source = self.thresholded.get(conv.name), self.scales[conv.input]
         full_range = source != _SPIKE and conv.groups == 1
         bias = conv.bias.astype(np.float64) - (spikes.neuron.threshold if spikes else 0)
@@ -107,18 +108,18 @@ class Int8Graph(OnnxGraph):
         ]
 
 
-def _thresholded(plan: Plan) -> dict[str, Spikes]:
+def _thresholded(plan: Plan) -> dict[str, ops.Spikes]:
     """Convolutions that nothing but spikes are made of, and these spikes."""
     uses: dict[str, list[Operation]] = {}
     for operation in plan.operations:
         for name in operation.inputs:
             uses.setdefault(name, []).append(operation)
-    convolutions = [o.name for o in plan.operations if isinstance(o, Convolve)]
+    convolutions = [o.name for o in plan.operations if isinstance(o, ops.Convolve)]
     return {
         name: user
         for name in convolutions
         for user in uses[name][:1]
-        if len(uses[name]) == 1 and isinstance(user, Spikes)
+        if len(uses[name]) == 1 and isinstance(user, ops.Spikes)
     }
 
 
@@ -129,7 +130,7 @@ def observe(plan: Plan, batches: Iterable[Tensor]) -> Ranges:
         ValueError: when there is no input.
     """
     module = PlanModule(plan)
-    ranges = {o.name: (0.0, 0.0) for o in plan.operations if isinstance(o, Convolve)}
+    ranges = {o.name: (0.0, 0.0) for o in plan.operations if isinstance(o, ops.Convolve)}
     seen = 0
 
     def see(name: str, values: Tensor) -> None:

@@ -6,25 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad
 
-from trevsnn.deployment.operations import (
-    INPUT,
-    OUTPUT,
-    Add,
-    Concatenate,
-    Convolve,
-    Crop,
-    Double,
-    Flatten,
-    Frame,
-    Half,
-    Leak,
-    Operation,
-    Round,
-    SpatialMean,
-    Spikes,
-    StepMean,
-    Surround,
-)
+from trevsnn.deployment import operations as ops
+from trevsnn.deployment.operations import INPUT, OUTPUT, Operation
 from trevsnn.deployment.plan import Plan
 from trevsnn.layers.two_stream import LIMIT, STEP
 
@@ -45,10 +28,10 @@ class PlanModule(nn.Module):
         self._last_uses = [[name for name in set(o.inputs) if last[name] == i] for i, o in enumerate(plan.operations)]
         for operation in plan.operations:
             match operation:
-                case Convolve(parameters=name, weight=weight, bias=bias):
+                case ops.Convolve(parameters=name, weight=weight, bias=bias):
                     self.register_buffer(f"{name}_weight", torch.from_numpy(weight))
                     self.register_buffer(f"{name}_bias", torch.from_numpy(bias))
-                case Leak(name=name, decay=decay):
+                case ops.Leak(name=name, decay=decay):
                     self.register_buffer(name, torch.from_numpy(decay)[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -68,36 +51,36 @@ class PlanModule(nn.Module):
     def _run(self, operation: Operation, inputs: list[Tensor]) -> Tensor:
         x = inputs[0]
         match operation:
-            case Convolve(parameters=name, stride=stride, padding=(top, left, bottom, right), groups=groups):
+            case ops.Convolve(parameters=name, stride=stride, padding=(top, left, bottom, right), groups=groups):
                 weight = getattr(self, f"{name}_weight")
                 bias = getattr(self, f"{name}_bias")
                 if (top, left) == (bottom, right):
                     return conv2d(x, weight, bias, stride, (top, left), groups=groups)
                 return conv2d(pad(x, (left, right, top, bottom)), weight, bias, stride, groups=groups)
-            case Leak(name=name):
+            case ops.Leak(name=name):
                 return x * getattr(self, name)
-            case Spikes(neuron=neuron):
+            case ops.Spikes(neuron=neuron):
                 return (x >= neuron.threshold).to(x.dtype)
-            case Add():
+            case ops.Add():
                 return x + inputs[1]
-            case Round():
+            case ops.Round():
                 return ((x / STEP).round() * STEP).clamp(-LIMIT, LIMIT)
-            case Half(last=last):
+            case ops.Half(last=last):
                 return x.chunk(2, dim=1)[last]
-            case Concatenate():
+            case ops.Concatenate():
                 return torch.cat(inputs, dim=1)
-            case Double():
+            case ops.Double():
                 return interpolate(x, scale_factor=2.0, mode="nearest")
-            case Crop(rows=rows, columns=columns):
+            case ops.Crop(rows=rows, columns=columns):
                 return x[..., rows, columns]
-            case Surround(padding=(top, left, bottom, right)):
+            case ops.Surround(padding=(top, left, bottom, right)):
                 return pad(x, (left, right, top, bottom))
-            case Frame(step=step):
+            case ops.Frame(step=step):
                 return x[step]
-            case SpatialMean():
+            case ops.SpatialMean():
                 return x.mean((2, 3), keepdim=True)
-            case StepMean():
+            case ops.StepMean():
                 return torch.stack(inputs).mean(0)
-            case Flatten():
+            case ops.Flatten():
                 return x.flatten(1)
         raise NotImplementedError(f"{type(operation).__name__} is not written for PyTorch")

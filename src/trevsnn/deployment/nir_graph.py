@@ -23,22 +23,8 @@ import nir
 import numpy as np
 
 from trevsnn._util.suggest import shortened
-from trevsnn.deployment.operations import (
-    INPUT,
-    OUTPUT,
-    Add,
-    Convolve,
-    Double,
-    Flatten,
-    Frame,
-    Leak,
-    Operation,
-    Round,
-    SpatialMean,
-    Spikes,
-    StepMean,
-    just_below,
-)
+from trevsnn.deployment import operations as ops
+from trevsnn.deployment.operations import INPUT, OUTPUT, Operation
 from trevsnn.deployment.plan import Plan
 
 
@@ -64,11 +50,11 @@ def nir_graph(plan: Plan, metadata: Mapping[str, str]) -> nir.NIRGraph:
         sources[INPUT] = [INPUT]
     for operation in plan.operations:
         name = operation.name
-        if isinstance(operation, Add):
+        if isinstance(operation, ops.Add):
             sources[name] = [node for part in operation.inputs for node in sources[part]]
             continue
         sources[name] = [name]
-        if isinstance(operation, Frame):
+        if isinstance(operation, ops.Frame):
             nodes[name] = nir.Input({"input": np.array(operation.shape)})
             continue
         nodes[name] = _node(operation, shapes[operation.input])
@@ -84,8 +70,8 @@ def _check_expressible(plan: Plan) -> None:
     Raises:
         ValueError: naming the operations.
     """
-    feedback = [operation.name for operation in plan.operations if isinstance(operation, Double)]
-    rounds = any(isinstance(operation, Round) for operation in plan.operations)
+    feedback = [operation.name for operation in plan.operations if isinstance(operation, ops.Double)]
+    rounds = any(isinstance(operation, ops.Round) for operation in plan.operations)
     found, ways = [], []
     if feedback:
         found.append(
@@ -105,17 +91,17 @@ def _check_expressible(plan: Plan) -> None:
 def _node(operation: Operation, shape: tuple[int, ...]) -> nir.NIRNode:
     """The node of an operation on an input of this shape."""
     match operation:
-        case Convolve(weight=weight, bias=bias, stride=stride, padding=(top, left, _, _), groups=groups):
+        case ops.Convolve(weight=weight, bias=bias, stride=stride, padding=(top, left, _, _), groups=groups):
             return nir.Conv2d(shape[1:], weight, stride, (top, left), 1, groups, bias)  # type: ignore[arg-type]
-        case Leak(decay=decay):
+        case ops.Leak(decay=decay):
             return nir.Scale(np.broadcast_to(decay[:, None, None], shape).copy())
-        case Spikes(neuron=neuron):
-            return nir.Threshold(np.full(shape, just_below(neuron.threshold)))
-        case SpatialMean():
+        case ops.Spikes(neuron=neuron):
+            return nir.Threshold(np.full(shape, ops.just_below(neuron.threshold)))
+        case ops.SpatialMean():
             size = np.array(shape[1:])
             return nir.AvgPool2d(size, size, np.zeros(2, int))
-        case StepMean():
+        case ops.StepMean():
             return nir.Scale(np.full(shape, 1 / len(operation.inputs), np.float32))
-        case Flatten():
+        case ops.Flatten():
             return nir.Flatten({"input": np.array(shape)}, start_dim=0)
     raise NotImplementedError(f"{type(operation).__name__} is not written for NIR")

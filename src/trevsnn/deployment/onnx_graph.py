@@ -18,26 +18,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from trevsnn.choices import SpikeOp
-from trevsnn.deployment.operations import (
-    INPUT,
-    OUTPUT,
-    Add,
-    Concatenate,
-    Convolve,
-    Crop,
-    Double,
-    Flatten,
-    Frame,
-    Half,
-    Leak,
-    Operation,
-    Round,
-    SpatialMean,
-    Spikes,
-    StepMean,
-    Surround,
-    just_below,
-)
+from trevsnn.deployment import operations as ops
+from trevsnn.deployment.operations import INPUT, OUTPUT, Operation
 from trevsnn.deployment.plan import Plan
 from trevsnn.layers.two_stream import LIMIT, STEP
 
@@ -50,7 +32,7 @@ BATCH = "batch"
 def ramp(threshold: float) -> tuple[float, float]:
     """Slope and offset of a ramp that is 1 from the threshold on and 0 at the next smaller float: exact in fp32."""
     threshold = float(np.float32(threshold))
-    slope = 1 / (threshold - float(just_below(threshold)))
+    slope = 1 / (threshold - float(ops.just_below(threshold)))
     return slope, 1 - slope * threshold
 
 
@@ -81,43 +63,43 @@ class OnnxGraph:
         """Write an operation."""
         name, inputs = operation.name, operation.inputs
         match operation:
-            case Convolve():
+            case ops.Convolve():
                 self._convolve(operation)
-            case Leak(decay=decay):
+            case ops.Leak(decay=decay):
                 self.node("Mul", [*inputs, self.constant(f"{name}_decay", decay[:, None, None])], name)
-            case Spikes(neuron=neuron):
+            case ops.Spikes(neuron=neuron):
                 self._spikes(operation.input, name, neuron.threshold)
-            case Add():
+            case ops.Add():
                 self.node("Add", inputs, name)
-            case Round():
+            case ops.Round():
                 self._grid(operation.input, name)
-            case Half(last=last, shape=(channels, *_)):
+            case ops.Half(last=last, shape=(channels, *_)):
                 bounds = [[channels * last], [channels * (1 + last)], [1]]
                 self.node("Slice", [*inputs, *self._bounds(name, bounds)], name)
-            case Concatenate():
+            case ops.Concatenate():
                 self.node("Concat", inputs, name, axis=1)
-            case Double():
+            case ops.Double():
                 scales = self.constant("double", np.array([1, 1, 2, 2], np.float32))
                 nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
                 self.node("Resize", [*inputs, "", scales], name, **nearest)
-            case Crop(rows=rows, columns=columns):
+            case ops.Crop(rows=rows, columns=columns):
                 bounds = [[rows.start, columns.start], [rows.stop, columns.stop], [2, 3]]
                 self.node("Slice", [*inputs, *self._bounds(name, bounds)], name)
-            case Surround(padding=(top, left, bottom, right)):
+            case ops.Surround(padding=(top, left, bottom, right)):
                 pads = self.constant(f"{name}_pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
                 self.node("Pad", [*inputs, pads], name)
-            case Frame(step=step):
+            case ops.Frame(step=step):
                 self.node("Gather", [*inputs, self.constant(f"index_{step}", np.array(step))], name, axis=0)
-            case SpatialMean():
+            case ops.SpatialMean():
                 self.node("GlobalAveragePool", inputs, name)
-            case StepMean():
+            case ops.StepMean():
                 self.node("Mean", inputs, name)
-            case Flatten():
+            case ops.Flatten():
                 self.node("Flatten", inputs, name)
             case _:
                 raise NotImplementedError(f"{type(operation).__name__} is not written for ONNX")
 
-    def _convolve(self, conv: Convolve) -> None:
+    def _convolve(self, conv: ops.Convolve) -> None:
         weight = self.constant(f"{conv.parameters}_weight", conv.weight)
         bias = self.constant(f"{conv.parameters}_bias", conv.bias)
         self.node("Conv", [conv.input, weight, bias], conv.name, **convolution_attributes(conv))
@@ -148,7 +130,7 @@ class OnnxGraph:
         return self.node("GreaterOrEqual", [membrane, limit], f"{name}_bool")
 
 
-def convolution_attributes(conv: Convolve) -> dict[str, Any]:
+def convolution_attributes(conv: ops.Convolve) -> dict[str, Any]:
     """Attributes of ONNX's Conv."""
     return {
         "kernel_shape": conv.weight.shape[2:],

@@ -6,9 +6,9 @@ that is not kept, and the backward pass compares: a weighted sum of the bits, on
 moves no spike moves what operators keep for their gradients, so values out of that are compared in the same way
 (`Kept`).
 
-Where operators may round differently from run to run, as on a GPU without deterministic algorithms, unequal bits are not
-a fault by themselves. There a few values of every sample are kept too, and results differ where more of them do than
-rounding explains. Nothing waits for a GPU before the backward pass is over.
+Where operators may round differently from run to run, as on a GPU without deterministic algorithms, unequal bits are
+not a fault by themselves. There a few values of every sample are kept too, and results differ where more of them do
+than rounding explains. Nothing waits for a GPU before the backward pass is over.
 """
 
 from collections.abc import Iterator
