@@ -137,7 +137,10 @@ def test_hdf5_without_its_end_or_in_use_is_told_apart(tmp_path):
     with h5py.File(path, "w") as file:
         file["events"] = np.stack([T, X, Y, P], 1)
     content = path.read_bytes()
-    for rest, what in ((content[:-100], "cut off, or still being written"), (b"no" * 600, "no HDF5 file, or damaged")):
+    for rest, what in (
+        (content[:-100], "cut off, or still being written"),
+        (b"no" * 600, "not an HDF5 file, or damaged"),
+    ):
         path.write_bytes(rest)
         with pytest.raises(ValueError, match=rf"a\.h5': it is {what}.*; copy it again"):
             read_recording(path)
