@@ -66,31 +66,16 @@ def compare(
         check_count("resolution", resolution, 1)
     check_firing_rate(firing_rate)
     data: dict[str, LabelledData] = {}
-    make = partial(
-        method_of,
-        resolution=resolution,
-        firing_rate=firing_rate,
-        search_limit=SEARCH_LIMIT if search_limit is None else search_limit,
-        data=data,
-    )
+    limit = SEARCH_LIMIT if search_limit is None else search_limit
+    make = partial(method_of, resolution=resolution, firing_rate=firing_rate, search_limit=limit, data=data)
     cases = cases_of(methods or METHODS, batches, steps, make)
     rows = [row for case in cases for row in case]
     sweep = len(cases) > 1
     base = _reference(rows, reference)
     machine = describe(place)
-    settings = {
-        "device": place.type,
-        "precision": precision,
-        "repeats": repeats,
-        "assumed_firing_rate": firing_rate,
-        "resolution": resolution,
-        "machine": machine,
-    }
-    others: list[Mapping[str, Any]] = []
-    if resume:
-        if json is None:
-            raise ValueError("resume=True goes on from a JSON file; give --json FILE")
-        others = take_over(rows, json, settings) if json.exists() else []
+    settings = {"device": place.type, "precision": precision, "repeats": repeats, "resolution": resolution}
+    settings |= {"assumed_firing_rate": firing_rate, "machine": machine}
+    others = _taken_over(rows, json, settings) if resume else []
 
     def save() -> None:
         if any(row.parameters is not None for row in rows):
@@ -110,6 +95,17 @@ def compare(
                 _plot(rows, sweep, f"{about}, {machine['device']}", plot)
     if all(row.error is not None for row in rows):
         raise ValueError(f"every method failed; {shortened([f'{row.label}: {row.error}' for row in rows])}")
+
+
+def _taken_over(rows: Sequence[Row], json: Path | None, settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a file holds besides the rows, which take what it has of them; nothing where it is not there yet.
+
+    Raises:
+        ValueError: when no file was named.
+    """
+    if json is None:
+        raise ValueError("resume=True goes on from a JSON file; give --json FILE")
+    return take_over(rows, json, settings) if json.exists() else []
 
 
 def _several(name: str, text: str) -> list[int]:

@@ -30,7 +30,7 @@ from trevsnn.training.event_frames import make_frames, with_frames
 from trevsnn.training.heading import describe_run
 from trevsnn.training.learner import Learner
 from trevsnn.training.origins import Origins
-from trevsnn.training.processes import joined
+from trevsnn.training.processes import Processes, joined
 from trevsnn.training.progress import ProgressReporter, peak_memory
 from trevsnn.training.run_folder import RunFolder
 from trevsnn.training.run_state import RunState, SavedState, with_same_steps
@@ -75,17 +75,15 @@ def train(
     """
     console = console or Console()
     began = bool(run.saved_states()) or run.metrics.exists()
-    overwrite, resume = overwrite or resume, resume and began  # one that never began loses nothing by starting anew
+    overwrite = overwrite or resume
+    resume = resume and began  # one that never began loses nothing by starting anew
     with ExitStack() as stack:
         processes = stack.enter_context(joined(choose_device(config.device).type))
         request = stack.enter_context(stop_requests())
         processes.check_same_settings(_shared_settings(config, dataset))
         with processes.all_or_none():
-            saved, notes = run.load_state() if resume else None, []
-            if saved is not None:
-                config, notes = with_same_steps(config, saved, processes.world)
-            learner = Learner(config, dataset, processes, fresh=not resume)
-            learner.notes += notes
+            saved = run.load_state() if resume else None
+            learner = _learner(config, dataset, processes, resume, saved)
             if processes.is_first:
                 if not resume:
                     run.check_free(overwrite)
@@ -94,14 +92,25 @@ def train(
             console = Console(quiet=True)
         heading = describe_run(learner, dataset, origins)
         console.print(heading, markup=False, highlight=False, soft_wrap=True)
-        dataset = with_frames(dataset, learner.preprocessing, config)
+        dataset = with_frames(dataset, learner.preprocessing, learner.config)
         with processes.all_or_none():
             workers = reading_workers(learner, dataset)
-            make_frames(dataset, config, workers, processes=processes, console=console, request=request)
+            make_frames(dataset, learner.config, workers, processes=processes, console=console, request=request)
         _stop_if_asked(learner, request)
-        state = RunState(learner, dataset, run)
-        _begin(state, saved, heading, console)
+        state = _begun(RunState(learner, dataset, run), saved, heading, console)
         return _Epochs(state, console, request).train()
+
+
+def _learner(
+    config: TrainConfig, dataset: LabelledData, processes: Processes, resume: bool, saved: SavedState | None
+) -> Learner:
+    """What is trained; of a run that goes on, in its steps."""
+    notes: list[str] = []
+    if saved is not None:
+        config, notes = with_same_steps(config, saved, processes.world)
+    learner = Learner(config, dataset, processes, fresh=not resume)
+    learner.notes += notes
+    return learner
 
 
 def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, Any]:
@@ -112,7 +121,7 @@ def _shared_settings(config: TrainConfig, dataset: LabelledData) -> dict[str, An
     return settings | sizes | {"number of classes": len(dataset.class_names)}
 
 
-def _begin(state: RunState, saved: SavedState | None, heading: str, console: Console) -> None:
+def _begun(state: RunState, saved: SavedState | None, heading: str, console: Console) -> RunState:
     """Write the first files of a run; or bring everything to where it stopped, and tidy its folder."""
     learner, folder = state.learner, state.folder
     first = learner.processes.is_first
@@ -132,6 +141,7 @@ def _begin(state: RunState, saved: SavedState | None, heading: str, console: Con
             folder.write_start(heading, learner.load_report)
             state.save_epoch()
     learner.processes.check_equal("steps", learner.steps)
+    return state
 
 
 class _Epochs:
