@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 
 import pytest
+from processes import PATIENCE, Command
+from processes import run as run_command
 
 from trevsnn.training import RunFolder
 
@@ -16,47 +16,31 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="s
 NETWORK = ["--channels", 4, 4, 8, 8, "--timesteps", 2, "--drop-rate", 0.1]
 OPTIONS = [*NETWORK, "--batch-size", 120, "--warmup-epochs", 1, "--device", "cpu"]
 TRAIN = ["train", "digits", *OPTIONS]
-PATIENCE = 120  # seconds
 
 
 @pytest.fixture
 def start():
     """Starts a command line in a process of its own, which does not outlive the test."""
-    with ExitStack() as processes:
+    with ExitStack() as commands:
 
         def start(*tokens):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "trevsnn", *map(str, tokens)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},  # the runs compared may share their cores with other work
-                # a shell that started the tests in the background has them, and so this process, ignore Ctrl-C
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-            processes.enter_context(process)
-            processes.callback(process.kill)
-            return process
+            command = Command(*tokens)
+            commands.callback(command.kill)
+            return command
 
         yield start
 
 
-@pytest.fixture
-def finish(start):
-    """Runs a command line to its end."""
-
-    def finish(*tokens):
-        process = start(*tokens)
-        _, error = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, error
-
-    return finish
+def finish(*tokens):
+    """Run a command line to its end."""
+    done = run_command(*tokens)
+    assert done.returncode == 0, done.stderr
 
 
 def wait_for_steps(run, process, steps):
     deadline = time.monotonic() + PATIENCE
     while not (states := run.saved_states()) or int(states[0].stem.removeprefix("step-")) < steps:
-        assert process.poll() is None, process.communicate()
+        assert process.returncode is None, process.stderr
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -65,8 +49,7 @@ def wait_for_steps(run, process, steps):
 def whole(tmp_path_factory):
     """A run of four epochs, of 11 steps each, that never stopped."""
     run = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
-    tokens = [sys.executable, "-m", "trevsnn", *map(str, [*TRAIN, "--epochs", 4, "--output", run.path])]
-    subprocess.run(tokens, check=True, timeout=PATIENCE, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    finish(*TRAIN, "--epochs", 4, "--output", run.path)
     return run
 
 
@@ -79,25 +62,25 @@ def assert_same(run, whole):
 
 
 @pytest.mark.parametrize("steps", [4, 16])
-def test_killed_in_an_epoch_and_resumed_equals_one_that_never_stopped(tmp_path, whole, start, finish, steps):
+def test_killed_in_an_epoch_and_resumed_equals_one_that_never_stopped(tmp_path, whole, start, steps):
     killed = RunFolder(tmp_path / "killed")
     process = start(*TRAIN, "--epochs", 4, "--checkpoint-minutes", 0, "--output", killed.path)
     wait_for_steps(killed, process, steps)
     process.kill()
-    process.communicate(timeout=PATIENCE)
+    process.wait()
     assert len(killed.read_metrics()) < 4
     finish("train", "digits", "--resume", killed.path)
     assert_same(killed, whole)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_continue(tmp_path, whole, start, finish, number, code):
+def test_a_signal_saves_and_says_how_to_continue(tmp_path, whole, start, number, code):
     run = RunFolder(tmp_path / "run")
     process = start(*TRAIN, "--epochs", 4, "--output", run.path)
     wait_for_steps(run, process, 11)
     process.send_signal(number)
-    _, error = process.communicate(timeout=PATIENCE)
+    process.wait()
     assert process.returncode == code
-    assert error == f"trevsnn: interrupted; continue with: trevsnn train digits --resume {run.path}\n"
+    assert process.stderr == f"trevsnn: interrupted; continue with: trevsnn train digits --resume {run.path}\n"
     finish("train", "digits", "--resume", run.path)
     assert_same(run, whole)

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from processes import PATIENCE, run_together
 from safetensors.torch import load_file
 
 from trevsnn.training import RunFolder
@@ -17,26 +18,8 @@ from trevsnn.training.processes import Processes, joined
 
 NETWORK = "--channels 4 4 8 8 --timesteps 2 --drop-rate 0.2 --drop-path-rate 0.1"
 OPTIONS = f"{NETWORK} --effective-batch 240 --workers 0 --device cpu".split()
-PATIENCE = 240  # seconds
-
-
-def torchrun(processes, *tokens):
-    return launch(processes, "-m", "trevsnn", *tokens)
-
-
-def run_script(script, *tokens):
-    return launch(2, script, *tokens)
-
-
-def launch(processes, *tokens):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    return subprocess.run(
-        [*launcher, *map(str, tokens)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+QUIET = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
 def assert_close(left, right):
@@ -51,11 +34,14 @@ def assert_close(left, right):
 def test_two_processes_end_with_the_weights_of_one(tmp_path):
     """Of the same batches: batch statistics are those of a batch, and so is dropout."""
     one, two, resumed = (RunFolder(tmp_path / name) for name in ("one", "two", "resumed"))
-    done = torchrun(1, "train", "digits", *OPTIONS, "--epochs", 2, "--batch-size", 120, "--output", one.path)
+    (done,) = run_together(1, "train", "digits", *OPTIONS, "--epochs", 2, "--batch-size", 120, "--output", one.path)
     assert done.returncode == 0, done.stderr
-    done = torchrun(2, "train", "digits", *OPTIONS, "--epochs", 2, "--batch-size", 120, "--output", two.path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 2/2") == 1, "only the first process prints"
+    first, second = run_together(
+        2, "train", "digits", *OPTIONS, "--epochs", 2, "--batch-size", 120, "--output", two.path
+    )
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.count("epoch 2/2") == 1
+    assert not second.stdout, "only the first process prints"
     assert_close(one.weights, two.weights)
     for left, right in zip(one.read_metrics(), two.read_metrics(), strict=True):
         assert right["loss"] == pytest.approx(left["loss"], rel=1e-5)
@@ -67,30 +53,29 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
         subprocess.run(["cp", "-r", two.path / name, target], check=True)
     newest, _ = resumed.saved_states()
     newest.unlink()
-    done = torchrun(2, "train", "digits", "--resume", resumed.path)
-    assert done.returncode == 0, done.stderr
+    first, second = run_together(2, "train", "digits", "--resume", resumed.path)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert_close(two.weights, resumed.weights)
 
     # of fewer, which take the same batches one after another
     resumed.saved_states()[0].unlink()
-    done = torchrun(1, "train", "digits", "--resume", resumed.path)
+    (done,) = run_together(1, "train", "digits", "--resume", resumed.path)
     assert done.returncode == 0, done.stderr
     assert "by 1 in place of 2 processes" in " ".join(done.stdout.split())
     assert_close(two.weights, resumed.weights)
 
     # only if the effective batch is the same
-    done = torchrun(2, "train", "digits", "--resume", resumed.path, "--effective-batch", 480)
-    assert "started with effective_batch=240, not 480" in done.stderr
+    for done in run_together(2, "train", "digits", "--resume", resumed.path, "--effective-batch", 480):
+        assert done.returncode == 2
+        assert "started with effective_batch=240, not 480" in done.stderr
 
 
 @pytest.mark.slow
 def test_sigterm_to_all_processes_saves_once(tmp_path):
     run = RunFolder(tmp_path / "run")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "trevsnn"]
-    size = "--batch-size 10 --effective-batch 20 --workers 0 --device cpu"  # 71 steps an epoch
+    size = "--batch-size 20 --effective-batch 40 --workers 0 --device cpu"  # 35 steps an epoch
     tokens = ["train", "digits", *f"{NETWORK} {size}".split(), "--epochs", "1000", "--output", str(run.path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*launcher, *tokens], stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen([*TORCHRUN, "-m", "trevsnn", *tokens], stdout=subprocess.PIPE, text=True, env=QUIET)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -103,7 +88,7 @@ def test_sigterm_to_all_processes_saves_once(tmp_path):
         process.kill()
     assert process.returncode != 0
     path, state = run.load_state()
-    assert state["learner"]["steps"] > 71 * len(state["history"]), "in the middle of an epoch"
+    assert state["learner"]["steps"] > 35 * len(state["history"]), "in the middle of an epoch"
     assert path == run.saved_states()[0]
 
 
@@ -123,14 +108,14 @@ def recordings(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_share_the_conversion_of_recordings(tmp_path, recordings):
-    done = torchrun(2, *recordings)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("converting") == 2, "the first process's share of either split"
+    first, second = run_together(2, *recordings)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.count("converting") == 2, "the first process's share of either split"
     assert len(list((tmp_path / "data" / ".frames").rglob("*.npz"))) == 80
 
 
 SIGNALLED = """
-import os, signal, sys
+import os, signal
 from trevsnn.cli import main
 from trevsnn.training import event_frames
 
@@ -143,37 +128,31 @@ def prepare_frames(*arguments):
         yield part
 
 event_frames.prepare_frames = prepare_frames
-code = main(sys.argv[2:])
-open(os.path.join(sys.argv[1], "code" + os.environ["RANK"]), "w").write(str(code))
 """
 
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_ends_the_conversion_in_all(tmp_path, recordings):
-    script = tmp_path / "signalled.py"
-    script.write_text(SIGNALLED)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    tokens = [*launcher, script, tmp_path, *recordings]
-    subprocess.run(list(map(str, tokens)), env=environment, check=True, timeout=PATIENCE)
-    assert [(tmp_path / f"code{rank}").read_text() for rank in range(2)] == ["143", "143"]
+    commands = run_together(2, *recordings, script=SIGNALLED)
+    assert [command.returncode for command in commands] == [143, 143]
     assert not RunFolder(tmp_path / "run").holds_run()
 
 
 NOT_ALIKE = """
-import os, sys
-from trevsnn.cli import main
+import os
+from trevsnn import cli
 
-sys.exit(main([*sys.argv[1:], "--batch-size", "1" + os.environ["RANK"]]))
+def main(tokens):
+    return cli.main([*tokens, "--batch-size", "1" + os.environ["RANK"]])
 """
 
 
 @pytest.mark.slow
 def test_processes_that_are_not_started_alike_are_refused(tmp_path):
-    script = tmp_path / "alike.py"
-    script.write_text(NOT_ALIKE)
-    done = run_script(script, "train", "digits", *NETWORK.split(), "--device", "cpu", "--output", tmp_path / "run")
-    assert "trevsnn: error: the processes were not started alike: batch_size is 10, 11; give all" in done.stderr
+    tokens = ["train", "digits", *NETWORK.split(), "--device", "cpu", "--output", tmp_path / "run"]
+    commands = run_together(2, *tokens, script=NOT_ALIKE)
+    errors = "".join(command.stderr for command in commands)
+    assert "trevsnn: error: the processes were not started alike: batch_size is 10, 11; give all" in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -200,7 +179,8 @@ def test_a_process_that_is_killed_ends_the_others_at_once(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     tokens = ["train", "digits", *NETWORK.split(), "--workers", 1, "--device", "cpu", "--output", tmp_path / "run"]
-    done = run_script(script, *tokens)
+    launched = [*TORCHRUN, script, *map(str, tokens)]
+    done = subprocess.run(launched, env=QUIET, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "trevsnn: error: another process of this training ended" in done.stderr
     assert "Unable to shutdown process" not in done.stderr, "torchrun did not have to"
     assert RunFolder(tmp_path / "run").load_state()
@@ -226,18 +206,21 @@ def test_half_an_environment_is_refused(monkeypatch):
 @pytest.mark.slow
 def test_what_goes_wrong_in_one_process_is_one_line(tmp_path):
     (tmp_path / "run" / "samples").mkdir(parents=True)
-    done = torchrun(2, "train", "digits", *OPTIONS, "--batch-size", 120, "--output", tmp_path / "run")
-    lines = [line for line in done.stderr.splitlines() if line.startswith("trevsnn: error")]
+    commands = run_together(2, "train", "digits", *OPTIONS, "--batch-size", 120, "--output", tmp_path / "run")
+    errors = "".join(command.stderr for command in commands)
+    lines = [line for line in errors.splitlines() if line.startswith("trevsnn: error")]
     assert len(lines) == 1
     assert "holds 'samples', which a run would replace" in lines[0]
-    assert "RuntimeError" not in done.stderr
+    assert "RuntimeError" not in errors
 
 
 @pytest.mark.slow
 def test_dry_run_with_more_processes_than_test_batches(tmp_path):
-    done = torchrun(2, "train", "digits", *NETWORK.split(), "--dry-run", "--device", "cpu", "--batch-size", 20)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("whole run") == 1
+    tokens = ["train", "digits", *NETWORK.split(), "--dry-run", "--device", "cpu", "--batch-size", 20]
+    first, second = run_together(2, *tokens)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.count("whole run") == 1
+    assert not second.stdout
 
 
 def test_torchruns_environment_is_joined_for_the_time_of_the_block(monkeypatch):
