@@ -18,7 +18,7 @@ from trevsnn.training import Learner, RunFolder, TrainConfig, evaluate, train
 from trevsnn.training.batches import training_batches
 
 CONFIG = TrainConfig(
-    epochs=2, batch_size=16, channels=(4, 4, 8, 8), timesteps=3, kernel_size=3, device="cpu", lr=0.01, rotation=10.0,
+    epochs=2, batch_size=16, channels=(4, 8), timesteps=3, depth=3, kernel_size=3, device="cpu", lr=0.01, rotation=10.0,
     shift=0.1, shear=10.0, random_erasing=0.5, hflip=0.5, loss="tet",
 )  # fmt: skip
 
@@ -51,6 +51,12 @@ def fingerprint(config, dataset):
     for _ in range(2):
         learner.step([next(batches)[:2]])
     return torch.cat([p.detach().flatten() for p in learner.model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def before(recordings):
+    """The weights after the first steps of CONFIG."""
+    return fingerprint(CONFIG, recordings)
 
 
 def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
@@ -100,13 +106,13 @@ def test_interrupted_run_goes_on_exactly(tmp_path, recordings):
     ],
     ids=str,
 )
-def test_every_option_has_an_effect(recordings, change):
-    before, after = (fingerprint(config, recordings) for config in (CONFIG, replace(CONFIG, **change)))
+def test_every_option_has_an_effect(recordings, before, change):
+    after = fingerprint(replace(CONFIG, **change), recordings)
     assert before.shape != after.shape or not torch.equal(before, after)
 
 
-def test_channels_last_changes_nothing_for_clips(recordings):
-    before, after = (fingerprint(config, recordings) for config in (CONFIG, replace(CONFIG, channels_last=True)))
+def test_channels_last_changes_nothing_for_clips(recordings, before):
+    after = fingerprint(replace(CONFIG, channels_last=True), recordings)
     torch.testing.assert_close(after, before)
 
 

@@ -13,7 +13,7 @@ from trevsnn.models import LoadReport, create_model, load_weights, read_weights_
 from trevsnn.training import Learner, RunFolder, TrainConfig, train
 
 CONFIG = TrainConfig(
-    epochs=3, batch_size=16, channels=(4, 4, 8, 8), timesteps=2, device="cpu", warmup_epochs=0, ema_decay=0.9
+    epochs=3, batch_size=16, channels=(4, 8), timesteps=2, device="cpu", warmup_epochs=0, ema_decay=0.9
 )
 
 
@@ -32,7 +32,7 @@ def test_everything_is_kept_for_the_same_classes(source, few_digits):
     learner = Learner(TrainConfig(batch_size=16, device="cpu", weights=source.best), few_digits)
     assert learner.load_report is not None
     assert learner.load_report == LoadReport(loaded=learner.load_report.loaded)
-    assert learner.model.config.channels == (4, 4, 8, 8), "the options come with the weights"
+    assert learner.model.config.channels == (4, 8), "the options come with the weights"
     assert learner.model_name == "trevsnn_digits"
 
 
@@ -55,7 +55,7 @@ def test_other_options_keep_what_fits_and_say_so(tmp_path, source, few_digits):
     assert re.search(r"^  loaded        \d+ of \d+ tensors$", text, re.MULTILINE)
     words = " ".join(text.split())
     assert f"weights {source.path}, of digits at 1 x 32 x 32" in words
-    assert "new grid.cells.0-1.0-3.blocks.0-1.depthwise.weight" in words
+    assert "new grid.cells.0-1.0-1.blocks.0-1.depthwise.weight" in words
     assert "grid.cells.2 (" in words
     report = (tmp_path / "run" / "start.txt").read_text().splitlines()
     assert "grid.cells.2.0.blocks.0.depthwise.weight: new, not in the file" in report

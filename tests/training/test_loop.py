@@ -37,8 +37,9 @@ CONFIG = TrainConfig(
     epochs=3,
     batch_size=16,
     warmup_epochs=1,
-    channels=(4, 4, 8, 8),
+    channels=(4, 8),
     timesteps=2,
+    depth=2,
     drop_rate=0.1,
     drop_path_rate=0.1,
     device="cpu",
@@ -183,6 +184,7 @@ def test_resumed_run_of_another_family_ends_with_the_same_weights(tmp_path, few_
     if model in BASELINES and not spikingjelly_is_installed():
         pytest.skip("SpikingJelly is not installed")
     config = replace(CONFIG, model=model, epochs=2, drop_rate=None, drop_path_rate=None)
+    config = replace(config, channels=(4, 4, 8), blocks=(1, 1, 1), depth=None)
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
     train(config, few_digits, whole, console=quiet)
     train_until_stopped(few_digits, run, quiet, monkeypatch, epoch=2, step=2, config=config)
@@ -328,7 +330,7 @@ def test_resume_with_other_data_is_refused(few_digits, finished, quiet):
         with pytest.raises(ValueError, match=message):
             train(CONFIG, replace(few_digits, **change), finished[0], resume=True, console=quiet)
     with pytest.raises(ValueError, match=r"the state does not fit|started with channels"):
-        train(replace(CONFIG, channels=(4, 4, 8, 12)), few_digits, finished[0], resume=True, console=quiet)
+        train(replace(CONFIG, channels=(4, 12)), few_digits, finished[0], resume=True, console=quiet)
 
 
 def as_if_by(run, processes, batch_size, effective_batch=None):
@@ -697,6 +699,7 @@ def test_compiled_training_is_close_to_plain(few_digits, monkeypatch):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_a_machine_that_cannot_compile_is_told_so(few_digits, monkeypatch):
     def backend(graph, inputs):
         raise OSError("no compiler\nfound")
