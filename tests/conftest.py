@@ -1,10 +1,10 @@
 import gc
-from dataclasses import replace
 
 import pytest
 import torch
+from helpers import digits_of
 
-from trevsnn.data import LabelledData, PixelSamples, load_dataset
+from trevsnn.data import LabelledData
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,9 +18,4 @@ def deterministic_kernels():
 @pytest.fixture(scope="session")
 def few_digits() -> LabelledData:
     """48 images to train on, 60 to test."""
-    dataset = load_dataset("digits")
-    parts = {
-        name: PixelSamples(split.pixels[:count], split.labels[:count])
-        for name, split, count in (("train", dataset.train, 48), ("test", dataset.test, 60))
-    }
-    return replace(dataset, **parts)
+    return digits_of(48, 60)

@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from trevsnn.data import LabelledData, PixelSamples, load_dataset
 from trevsnn.models import TRevSNN
 from trevsnn.neurons import spike
 from trevsnn.reversible import ReversibleGrid, StepState
@@ -279,6 +280,16 @@ def distributed_gradients(rank: int, world: int, folder: str, models: Sequence[n
         accumulate_twice(nn.parallel.DistributedDataParallel(model), inputs.chunk(world)[rank])
         torch.save(gradients(model), f"{folder}/{i}-{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def digits_of(train: int, test: int) -> LabelledData:
+    """The first handwritten digits, so many to train and to test on."""
+    dataset = load_dataset("digits")
+    parts = {
+        name: PixelSamples(split.pixels[:count], split.labels[:count])
+        for name, split, count in (("train", dataset.train, train), ("test", dataset.test, test))
+    }
+    return replace(dataset, **parts)
 
 
 def documented_functions(page: str) -> SimpleNamespace:

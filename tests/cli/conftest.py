@@ -1,4 +1,5 @@
 import pytest
+from helpers import digits_of
 
 from trevsnn.cli import main
 from trevsnn.plots.style import save_png
@@ -30,6 +31,12 @@ def digits_run(tmp_path_factory, quick):
     folder = tmp_path_factory.mktemp("runs") / "digits"
     assert main(["train", "digits", "--output", str(folder), *quick]) == 0
     return folder
+
+
+@pytest.fixture
+def few_event_digits(monkeypatch):
+    """events/digits has 240 recordings to train on, a batch of `quick`, and 30 to test."""
+    monkeypatch.setattr("trevsnn.data.events.digits.digits", lambda: digits_of(240, 30))
 
 
 @pytest.fixture

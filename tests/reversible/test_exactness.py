@@ -22,7 +22,7 @@ from torch import nn
 from trevsnn.reversible import ReversibleGrid
 
 
-@pytest.mark.parametrize("timesteps", [1, 2, 3, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize("timesteps", [1, 2, 3, 8, 17, 64])
 @pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
 @pytest.mark.parametrize("decay", [1.0, 0.9, 0.5, 0.1, 0.01, 1e-3, 0.0, -0.7, 1.5, "mixed"])
 def test_gradients_are_bit_identical_for_every_decay_and_number_of_steps(decay, per_step, timesteps):

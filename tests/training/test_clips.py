@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from helpers import digits_of
 from PIL import Image
 from rich.console import Console
 
-from trevsnn.data import FramePreprocessing, LabelledData, PixelSamples, evaluation_batches, load_dataset
+from trevsnn.data import FramePreprocessing, LabelledData, evaluation_batches
 from trevsnn.data.events import read_recording
 from trevsnn.data.events.digits import SIZE, record_digits
 from trevsnn.data.events.samples import RecordedSamples
@@ -26,11 +27,11 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def recordings() -> LabelledData:
     """48 digits to train on and 20 to test."""
-    pictures = load_dataset("digits")
-    parts = {}
-    for name, samples, count in (("train", pictures.train, 48), ("test", pictures.test, 20)):
-        few = PixelSamples(samples.pixels[:count], samples.labels[:count])
-        parts[name] = RecordedSamples(record_digits(few), few.labels)
+    pictures = digits_of(48, 20)
+    parts = {
+        name: RecordedSamples(record_digits(samples), samples.labels)
+        for name, samples in (("train", pictures.train), ("test", pictures.test))
+    }
     preprocessing = FramePreprocessing(input_size=(2, *SIZE), sensor_size=SIZE)
     return LabelledData(
         name="events/digits",

@@ -90,26 +90,20 @@ def test_a_continued_run_does_not_need_them_any_more(tmp_path, source, few_digit
 
 
 @pytest.mark.slow
-def test_fewer_epochs_to_98_percent_than_from_scratch(tmp_path):
+def test_fewer_epochs_to_90_percent_than_from_scratch(tmp_path):
     """The second run has other names for the classes, so that all its classifiers are new."""
     digits = load_dataset("digits")
     config = TrainConfig(
-        epochs=14, timesteps=1, device="cpu", lr=1e-2, warmup_epochs=2, weight_decay=0.2, clip_grad=0.2, ema_decay=0.97,
+        epochs=4, timesteps=1, device="cpu", lr=1e-2, warmup_epochs=1, weight_decay=0.2, clip_grad=0.2, ema_decay=0.97,
         rotation=10.0, shift=0.08, zoom=0.1,
     )  # fmt: skip
     first, second = RunFolder(tmp_path / "first"), RunFolder(tmp_path / "second")
     train(config, digits, first, console=quiet())
     renamed = replace(digits, class_names=tuple(f"digit {name}" for name in digits.class_names))
-    train(replace(config, epochs=2, weights=first.path), renamed, second, console=quiet())
+    train(replace(config, epochs=1, warmup_epochs=0, weights=first.path), renamed, second, console=quiet())
     scratch, tuned = ([row["test_accuracy"] for row in run.read_metrics()] for run in (first, second))
-    assert max(scratch) >= 0.98
-    assert max(tuned) >= 0.98
-    assert epochs_to(tuned) < epochs_to(scratch)
-
-
-def epochs_to(accuracies, wanted=0.98):
-    """Number of epochs until an accuracy is reached."""
-    return next(epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= wanted)
+    assert scratch[0] < 0.9 <= max(scratch)
+    assert tuned[0] >= 0.9
 
 
 @pytest.fixture(scope="module")

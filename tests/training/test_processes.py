@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from trevsnn.training import RunFolder
 from trevsnn.training.processes import Processes, joined
 
-NETWORK = "--channels 4 4 8 8 --timesteps 2 --drop-rate 0.2 --drop-path-rate 0.1"
+NETWORK = "--channels 4 8 --timesteps 2 --depth 2 --drop-rate 0.2 --drop-path-rate 0.1"
 OPTIONS = f"{NETWORK} --effective-batch 240 --workers 0 --device cpu".split()
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 QUIET = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
@@ -101,7 +101,7 @@ def recordings(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         x, y, p = (generator.integers(0, limit, 50) for limit in (32, 32, 2))
         np.savez(folder / f"{number}.npz", t=np.arange(50), x=x, y=y, p=p)
-    network = "--sensor-size 32 32 --channels 4 4 8 8 --timesteps 2 --batch-size 10 --epochs 1 --warmup-epochs 0"
+    network = "--sensor-size 32 32 --channels 4 8 --timesteps 2 --depth 2 --batch-size 10 --epochs 1 --warmup-epochs 0"
     data = ["--dataset", "folder", "--data", tmp_path / "data", "--val-split", 0.5, "--output", tmp_path / "run"]
     return ["train", "events", *data, *network.split(), "--device", "cpu", "--workers", 0]
 
