@@ -72,14 +72,18 @@ def run(*tokens):
 
 
 def run_together(count, *tokens, **options):
-    """The same command in several processes that train together, as torchrun starts them; all of them, ended."""
+    """The same command in several processes that train together; all of them, ended."""
+    return [command.wait() for command in start_together(count, *tokens, **options)]
+
+
+def start_together(count, *tokens, **options):
+    """The same command in several processes that train together, with the environment of torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     place |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
-    commands = [Command(*tokens, **options, **place, **rank) for rank in ranks]
-    return [command.wait() for command in commands]
+    return [Command(*tokens, **options, **place, **rank) for rank in ranks]
 
 
 def _run(tokens, script, variables, files):

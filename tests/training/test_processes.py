@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from processes import PATIENCE, run_together
+from processes import PATIENCE, run_together, start_together
 from safetensors.torch import load_file
 
 from trevsnn.training import RunFolder
@@ -75,18 +75,18 @@ def test_sigterm_to_all_processes_saves_once(tmp_path):
     run = RunFolder(tmp_path / "run")
     size = "--batch-size 20 --effective-batch 40 --workers 0 --device cpu"  # 35 steps an epoch
     tokens = ["train", "digits", *f"{NETWORK} {size}".split(), "--epochs", "1000", "--output", str(run.path)]
-    process = subprocess.Popen([*TORCHRUN, "-m", "trevsnn", *tokens], stdout=subprocess.PIPE, text=True, env=QUIET)
+    commands = start_together(2, *tokens)
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch"):
-                break
-        time.sleep(0.3)  # until the next epoch is under way
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
+        while "epoch 1/" not in commands[0].stdout:
+            assert commands[0].returncode is None, commands[0].stderr
+            time.sleep(0.05)
+        time.sleep(0.2)  # until the next epoch is under way
+        for command in commands:  # as torchrun does with a signal that it gets
+            command.send_signal(signal.SIGTERM)
+        assert [command.wait().returncode for command in commands] == [143, 143]
     finally:
-        process.kill()
-    assert process.returncode != 0
+        for command in commands:
+            command.kill()
     path, state = run.load_state()
     assert state["learner"]["steps"] > 35 * len(state["history"]), "in the middle of an epoch"
     assert path == run.saved_states()[0]
