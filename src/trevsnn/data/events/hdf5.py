@@ -60,7 +60,8 @@ def read_hdf5(path: Path, reading: Reading) -> Events:
         OSError: when it cannot be read, or another program writes it.
     """
     with _opened(path) as file:
-        check_ends(path, *file.id.get_create_plist().get_sizes(), file.userblock_size)
+        address, length = file.id.get_create_plist().get_sizes()
+        check_ends(path, address, length, file.userblock_size)
         data, elsewhere = _data_sets(file)
         places = _places(data)
         if not places:
