@@ -4,7 +4,7 @@ from torch import nn
 
 from trevsnn.deployment.module import PlanModule
 from trevsnn.deployment.plan import plan_network
-from trevsnn.models.fold import fold
+from trevsnn.models.folding import fold
 
 NETWORKS = [
     ({}, (32, 32)),

@@ -33,7 +33,7 @@ from trevsnn.deployment.operations import (
 )
 from trevsnn.layers import Branch, FoldedStem, Fusion, Stem, TwoStreams
 from trevsnn.models.cells import Cell
-from trevsnn.models.fold import is_folded
+from trevsnn.models.folding import is_folded
 from trevsnn.models.network import TRevSNN
 from trevsnn.neurons import Neuron
 
@@ -63,7 +63,8 @@ def plan_network(folded: TRevSNN, height: int, width: int) -> Plan:
 
     Args:
         folded: from `TRevSNN.fold()`, on any device.
-        height, width: of image or frame (pixels).
+        height: of image or frame (pixels).
+        width: of image or frame (pixels).
 
     Raises:
         ValueError: for a network that is not folded, one with parts of another kind than `create_model` builds (the

@@ -3,7 +3,7 @@
 from trevsnn.models.base import SpikingNetwork
 from trevsnn.models.config import BaseConfig, NetworkConfig
 from trevsnn.models.counting import count_macs, parameter_counts
-from trevsnn.models.fold import fold
+from trevsnn.models.folding import fold
 from trevsnn.models.ms_resnet import ReversibleMSResNet, ReversibleMSResNetConfig
 from trevsnn.models.network import TRevSNN
 from trevsnn.models.official import convert_official, infer_official_config

@@ -139,13 +139,13 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
         self.head.apply(_initialise).to(like)
 
     def fold(self) -> "TRevSNN":
-        """The deployed network (see `trevsnn.models.fold`), a copy in eval mode with the same logits."""
-        from trevsnn.models.fold import fold
+        """The deployed network (see `trevsnn.models.folding`), a copy in eval mode with the same logits."""
+        from trevsnn.models.folding import fold
 
         return fold(self)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from trevsnn.models.fold import is_folded
+        from trevsnn.models.folding import is_folded
 
         if is_folded(self):
             raise ValueError("a folded network cannot be saved by name; save the one that it was folded from")
@@ -169,7 +169,11 @@ class TRevSNN(ReversibleNetwork, ModelHubMixin, library_name="trevsnn", license=
 
         Args:
             name_or_folder: the folder, or USER/NAME on the hub.
-            revision, cache_dir, token, force_download, local_files_only: see huggingface_hub's `hf_hub_download`.
+            revision: branch, tag or commit on the hub.
+            cache_dir: folder for what is downloaded, by default that of huggingface_hub.
+            token: for networks on the hub that are not public; True for the one saved on this machine.
+            force_download: download what was downloaded before, too.
+            local_files_only: download nothing.
             **options: other options than the saved ones; with another num_classes, the classifiers are new.
 
         Raises:
