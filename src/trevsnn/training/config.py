@@ -60,7 +60,7 @@ class TrainConfig:
     Raises:
         ValueError: for a value out of range; the message names the setting.
 
-    Example:
+    Examples:
         >>> config = TrainConfig(epochs=3, timesteps=2, hflip=0.5)
         >>> config.model_options["timesteps"], config.augmentation.hflip
         (2, 0.5)
