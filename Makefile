@@ -8,7 +8,7 @@ MINUTES := 10
 STEP_METHODS := $(foreach form,:reversible :packed :stored :checkpointed :plain,trevsnn_small$(form)) \
   $(foreach level,-memopt1 -memopt2 -memopt3 -memopt4,ms_resnet34$(level) sdt_8_512$(level)) ms_resnet34 sdt_8_512
 
-.PHONY: demo test lint format memory benchmark results mutants fuzz
+.PHONY: demo test lint format docs memory benchmark results mutants fuzz
 demo: $(BIN)/.installed  ## train a small network on handwritten digits (a few minutes on two cores)
 	$(BIN)/trevsnn train digits --output runs/demo --overwrite
 
@@ -24,6 +24,9 @@ lint: $(BIN)/.developer
 format: $(BIN)/.developer
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(BIN)/.developer  ## this documentation as a site, into site/; begin with site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 memory: $(BIN)/.installed  ## the tables and pictures of training memory in README and docs/events.md (15 minutes)
 	$(BIN)/trevsnn memory trevsnn_small --budget 24GB --plot docs/images/memory.png

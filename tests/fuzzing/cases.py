@@ -54,6 +54,14 @@ def _long_list_in_hdf5() -> bytes:
     return bytes(data)
 
 
+def _tree_without_end() -> bytes:
+    """The node of a group's names is its own right neighbour."""
+    data = bytearray(_hdf5(lambda file: file.create_dataset("t", data=range(40))))
+    place = data.index(b"TREE")
+    struct.pack_into("<Q", data, place + 16, place)
+    return bytes(data)
+
+
 def _heap_without_end() -> bytes:
     """A column of other files, the heap with whose names goes on with an object of no size."""
 
@@ -198,6 +206,7 @@ CASES = (
     Case("npz", "a dictionary of 4 GB", _large_dictionary),
     Case("hdf5", "a list of 2^31 numbers in 7 kB", _long_list_in_hdf5),
     Case("hdf5", "a heap without end", _heap_without_end),
+    Case("hdf5", "a tree without end", _tree_without_end),
     Case(
         "hdf5",
         "2^40 numbers in 4 kB",

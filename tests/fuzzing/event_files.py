@@ -19,7 +19,7 @@ from recordings import HEADER_2, HEADER_3, event_2, event_3, event_atis, packet_
 from trevsnn.data.events import files
 from trevsnn.data.events.budget import most_unpacked
 from trevsnn.data.events.dvs128gesture import GESTURES, dvs128gesture
-from trevsnn.data.events.heaps import check_heaps
+from trevsnn.data.events.hdf5_structure import check_ends
 
 COUNT = 40
 
@@ -290,7 +290,7 @@ def _hdf5_content(path: Path) -> int:
     """What a reader has to unpack: the columns as they are declared, as far as that is believed."""
     size = path.stat().st_size
     try:
-        check_heaps(path, 8)
+        check_ends(path, 8, 8, 0)
         with h5py.File(path) as file:
             sizes: list[int] = []
             file.visititems(lambda _, found: sizes.append(found.nbytes) if isinstance(found, h5py.Dataset) else None)

@@ -208,7 +208,8 @@ def test_bad_value_is_named(bad):
             "# made by hand\nepochs = 3\n\nlr_decay = 0.1",
             "'lr_decay' in line 4; .*, or remove it where another version",
         ),
-        ("[optimiser]\nname = 'sgd'", "'optimiser' in line 1; "),
+        ("[optimiser]\nname = 'sgd'", "unknown table 'optimiser' in line 1; choose from data, model, augmentation, or"),
+        ("data = 'x'\n[data]\nimage_size = 3", "is not a TOML file: .* line 2.*; a name stands there twice"),
     ],
 )
 def test_bad_file_is_named(tmp_path, text, message):

@@ -37,7 +37,7 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     Raises:
         ValueError: when it is of another.
 
-    Example:
+    Examples:
         >>> typed("size", [3, 4], tuple[int, int] | None)
         (3, 4)
     """

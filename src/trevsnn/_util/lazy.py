@@ -13,7 +13,7 @@ def imported_on_use(package: str, **names: str) -> tuple[Callable[[str], Any], C
         package: its name.
         **names: by module of the package, the names that come from it, with spaces between.
 
-    Example:
+    Examples:
         >>> __getattr__, __dir__ = imported_on_use("trevsnn._util", units="unit_of megabytes")
         >>> __getattr__("megabytes")(5_000_000)
         '5'

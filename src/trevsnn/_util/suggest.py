@@ -7,7 +7,7 @@ from collections.abc import Sequence
 def suggest(word: object, known: Sequence[str]) -> str:
     """The nearest known name as a question, or all of them where none is near.
 
-    Example:
+    Examples:
         >>> suggest("digitz", ["digits", "imagenet"])
         "did you mean 'digits'?"
         >>> suggest("cats", ["digits", "imagenet"])
@@ -20,7 +20,7 @@ def suggest(word: object, known: Sequence[str]) -> str:
 def in_a_line(error: object) -> str:
     """What an error says, whatever lines it has.
 
-    Example:
+    Examples:
         >>> in_a_line(ValueError("no number\\n  in line 2"))
         'no number in line 2'
     """
@@ -30,7 +30,7 @@ def in_a_line(error: object) -> str:
 def shortened(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
     """The first names, and how many more there are.
 
-    Example:
+    Examples:
         >>> shortened(["a", "b", "c", "d"], 2)
         'a, b and 2 more'
     """

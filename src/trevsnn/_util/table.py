@@ -28,7 +28,7 @@ class Table:
     def of_lists(cls, title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> "Table":
         """From rows that are in the order of the headings.
 
-        Example:
+        Examples:
             >>> print(Table.of_lists("", ["", "accuracy"], [["best", 0.5], ["last", "unknown"]]).markdown())
             |  | accuracy |
             |---|---:|

@@ -9,7 +9,7 @@ def unit_of(energy: float) -> tuple[str, float]:
 def megabytes(number: float) -> str:
     """Bytes in MB, small ones with three digits.
 
-    Example:
+    Examples:
         >>> megabytes(1_234_567_890), megabytes(460_000)
         ('1,234.6', '0.46')
     """

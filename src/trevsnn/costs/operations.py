@@ -128,7 +128,7 @@ def assume_operations(model: SpikingNetwork, input_size: tuple[int, int, int], f
     Raises:
         ValueError: for another rate, or an input that does not fit.
 
-    Example:
+    Examples:
         >>> from trevsnn import create_model
         >>> layers = assume_operations(create_model("trevsnn_digits"), (1, 32, 32), 0.1).layers
         >>> [layer.macs for layer in layers if layer.kind == "stem"]

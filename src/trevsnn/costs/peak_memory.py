@@ -25,7 +25,7 @@ def peak_bytes(fn: Callable[[], Any], device: torch.device | None = None) -> int
         device: a CUDA device, where PyTorch's allocator keeps count (`fn` runs once more before, to warm up); the CPU
             by default.
 
-    Example:
+    Examples:
         >>> import torch
         >>> peak_bytes(lambda: torch.empty(1024, dtype=torch.uint8))
         1024

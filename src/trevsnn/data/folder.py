@@ -15,7 +15,7 @@ from trevsnn.data.inventory import Inventory, Listing
 from trevsnn.data.listing import ClassFolders, leave_out_beside
 from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, NOT_READ, open_picture
-from trevsnn.data.splitting import check_same_classes, find_splits, train_and_test
+from trevsnn.data.splitting import check_same_classes, find_splits, split_data
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,11 @@ def image_folder(root: Path, val_split: float | None = None) -> LabelledData:
         if any(folder.glob("*.tar")):
             raise ValueError(f"data {str(folder)!r} holds tar files: use `webdataset` in place of `imagefolder`")
     names, read, inventory = read_class_folders(root, val_split, PictureFiles, EXTENSIONS, NOT_READ)
-    train, test, split = train_and_test(read, val_split, names)
-    return LabelledData(
+    return split_data(
+        read,
+        val_split,
         name="imagefolder",
         class_names=names,
-        train=train,
-        test=test,
-        split=split,
         model="trevsnn_tiny",
         inventory=inventory,
     )

@@ -138,7 +138,7 @@ class Listing:
 def in_words(left_out: Sequence[LeftOut]) -> str:
     """What was left out in a line; empty for nothing.
 
-    Example:
+    Examples:
         >>> in_words([LeftOut(why="hidden", count=2, names=("a/.x", "b/.y"))])
         'left out 2: 2 hidden'
     """

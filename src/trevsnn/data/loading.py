@@ -103,11 +103,15 @@ class TrainingStream(Dataset):
     the next one that can.
 
     Args:
-        samples, preprocessing, augmentation, num_classes: what the batches are made of.
+        samples: what the batches are made of.
+        preprocessing: how a sample becomes the input of the network.
+        augmentation: how it is varied.
+        num_classes: of the data set.
         batch_size: N.
         batches_per_epoch: of all processes.
         seed: of the run.
-        rank, world: this process, and how many there are.
+        rank: of this process, from 0.
+        world: how many processes there are.
         workers: processes that make batches; 0 for this one.
         pinned: in memory from which a GPU copies faster.
         skip_bad: whether to look for another image in place of one that cannot be read.

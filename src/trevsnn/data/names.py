@@ -9,7 +9,7 @@ def as_seen(name: str | bytes) -> str:
 
     Bytes that are not UTF-8 are read as Windows' Latin letters.
 
-    Example:
+    Examples:
         >>> as_seen("cafe\\u0301 "), as_seen(b"caf\\xe9")
         ('café', 'café')
     """

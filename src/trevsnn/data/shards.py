@@ -22,7 +22,7 @@ from trevsnn.data.inventory import COMPRESSED, DEAD_LINK, FOLDERS, LINK_LOOP, OT
 from trevsnn.data.listing import FILE, FOLDER, OWN, entries_of, identity_of, kind_of, leave_out_beside, passed_over
 from trevsnn.data.names import as_seen, differ_in_case_only
 from trevsnn.data.pictures import EXTENSIONS, BadImageError, open_picture
-from trevsnn.data.splitting import TEST, TRAIN, check_same_classes, find_splits, train_and_test
+from trevsnn.data.splitting import TEST, TRAIN, check_same_classes, find_splits, split_data
 from trevsnn.data.tar import read_shard
 
 CLASS_NAMES = "classnames.txt"
@@ -104,13 +104,11 @@ def tar_shards(root: Path, val_split: float | None = None) -> LabelledData:
     for split, (texts, make) in read.items():
         labels = np.array([index[text] for text in texts], np.int64)
         samples[split] = make(labels)
-    train, test, split = train_and_test(samples, val_split, names)
-    return LabelledData(
+    return split_data(
+        samples,
+        val_split,
         name="webdataset",
         class_names=names,
-        train=train,
-        test=test,
-        split=split,
         model="trevsnn_tiny",
         inventory=found.inventory(root),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trevsnn._util.suggest import shortened
-from trevsnn.data.dataset import Samples, Source
+from trevsnn.data.dataset import LabelledData, Samples, Source
 from trevsnn.data.listing import FOLDER, entries_of, extension_of, kind_of, passed_over
 from trevsnn.data.names import differ_in_case_only
 from trevsnn.data.seeding import seeded
@@ -126,21 +126,19 @@ def check_same_classes(root: Path, names: Mapping[str, Sequence[str]]) -> None:
         raise ValueError(f"data {str(root)!r} has other classes to train on than to test on; {'; '.join(parts)}")
 
 
-def train_and_test(
-    read: Mapping[str, Samples], val_split: float | None, names: Sequence[str]
-) -> tuple[Samples | None, Samples, str]:
-    """What to train on, None for nothing, what to test on, and how that was drawn; empty where the data say.
+def split_data(read: Mapping[str, Samples], val_split: float | None, **about: Any) -> LabelledData:
+    """What was read as a data set, split as it is or as was asked for.
 
     Args:
         read: samples of "test" and perhaps of "train".
         val_split: share of every class's "test" to test on, the rest being to train on; None for all.
-        names: of the classes.
+        **about: the other fields of the data set.
     """
     if val_split is None:
-        return read.get("train"), read["test"], ""
-    kept, held_out = split_by_class(read["test"].labels, val_split, names)
+        return LabelledData(train=read.get("train"), test=read["test"], **about)
+    kept, held_out = split_by_class(read["test"].labels, val_split, about["class_names"])
     how = f"{val_split:.4g} of each class, drawn with seed {SPLIT_SEED}"
-    return Subset(read["test"], kept), Subset(read["test"], held_out), how
+    return LabelledData(train=Subset(read["test"], kept), test=Subset(read["test"], held_out), split=how, **about)
 
 
 def split_by_class(labels: np.ndarray, share: float, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

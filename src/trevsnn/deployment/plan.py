@@ -46,7 +46,8 @@ def plan_network(folded: TRevSNN, height: int, width: int) -> Plan:
 
     Args:
         folded: from `TRevSNN.fold()`, on any device.
-        height, width: of image or frame (pixels).
+        height: of image or frame (pixels).
+        width: of image or frame (pixels).
 
     Raises:
         ValueError: for a network that is not folded, one with parts of another kind than `create_model` builds (the

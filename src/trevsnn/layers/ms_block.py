@@ -18,7 +18,8 @@ class MembraneShortcutBlock(nn.Module):
     """One residual unit, (N, C_in, H, W) -> (N, C, H / stride, W / stride).
 
     Args:
-        in_channels, channels: C_in and C.
+        in_channels: C_in.
+        channels: C.
         stride: of the first convolution and the shortcut.
         reads_spikes: x is spikes already.
         neuron: the neurons of the unit; `Neuron()` by default.

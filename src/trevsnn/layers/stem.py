@@ -58,7 +58,8 @@ class FoldedStem(nn.Module):
     (`_KINDS`), and at the corners, where both would be taken off twice, add them once.
 
     Args:
-        conv1, conv2: plain convolutions as in `Stem`, weights already standardised.
+        conv1: the first convolution of a `Stem`, plain, with weights already standardised.
+        conv2: the second one, likewise.
     """
 
     def __init__(self, conv1: nn.Conv2d, conv2: nn.Conv2d):

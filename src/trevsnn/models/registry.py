@@ -37,7 +37,7 @@ def create_model(name: str, *, checkpoint: str | Path | None = None, **options: 
         ValueError: for an unknown name or option (the message has the nearest right one), a bad value, a missing
             package, or a checkpoint that cannot be read or does not fit.
 
-    Example:
+    Examples:
         >>> model = create_model("trevsnn_digits", timesteps=2)
         >>> model.config.timesteps
         2

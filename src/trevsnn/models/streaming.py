@@ -25,7 +25,7 @@ class StreamingClassifier:
     Raises:
         ValueError: for a network for images, or one without a classifier.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from trevsnn import create_model
         >>> classify = StreamingClassifier(create_model("trevsnn_dvs", channels=(4, 4, 8, 8), timesteps=2))

@@ -11,7 +11,7 @@ def in_groups(names: Collection[str], among: Collection[str] = ()) -> list[str]:
         names: of tensors, parts joined by dots.
         among: all names that there are.
 
-    Example:
+    Examples:
         >>> in_groups(["head.weight", "head.bias", "cells.0.gain", "cells.1.gain"], ["cells.0.bias", "cells.1.bias"])
         ['cells.0-1.gain (2)', 'head (2)']
     """

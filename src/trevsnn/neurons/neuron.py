@@ -37,7 +37,7 @@ class Neuron:
     Raises:
         ValueError: for a threshold that is not a positive number, or a window that does not hold it.
 
-    Example:
+    Examples:
         >>> Neuron(threshold=1.0, window=(0.5, 1.5))(torch.tensor([0.9, 1.0, 2.0]))
         tensor([0., 1., 1.])
     """

@@ -29,7 +29,7 @@ def drawable(name: str) -> str:
 def told_apart(labels: Sequence[str]) -> list[str]:
     """Labels of classes in order, those that look the same with the number of the class.
 
-    Example:
+    Examples:
         >>> told_apart(["a", "?", "?"])
         ['a', '? (1)', '? (2)']
     """

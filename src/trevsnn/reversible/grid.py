@@ -32,9 +32,8 @@ from trevsnn.reversible.replay import refuse_unrepeatable
 from trevsnn.reversible.step_state import StepState
 
 Decays = Sequence[float | nn.Parameter] | Sequence[Sequence[float | nn.Parameter]]
-
-
 Readout = Callable[[StepState], Tensor | None]
+"""What `ReversibleGrid` calls after every step: a tensor to be returned, or None."""
 
 
 class ReversibleGrid(nn.Module):
@@ -54,7 +53,7 @@ class ReversibleGrid(nn.Module):
     Raises:
         ValueError: for an empty or ragged grid, decays of another shape, or a cell that cannot be replayed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> class Cell(nn.Module):
@@ -121,7 +120,7 @@ class ReversibleGrid(nn.Module):
 
         What it does is part of the graph, where there is one; it may not change the state.
 
-        Example:
+        Examples:
             >>> grid = ReversibleGrid([[nn.Linear(4, 8)]] * 3, decays=[0.5])  # doctest: +SKIP
             >>> with grid.observe(lambda state: print(state.t, state.spikes().mean())):  # doctest: +SKIP
             ...     grid(torch.rand(2, 4))
@@ -160,8 +159,7 @@ class ReversibleGrid(nn.Module):
     ) -> list[Tensor]:
         """Run all steps.
 
-        What level 0 receives is passed on as it is, floats included: `constant`, one tensor (N, ...) at every step, or
-        `frames`, one a step, as a tensor (T, N, ...) or T tensors (N, ...).
+        What level 0 receives is passed on as it is, floats included: `constant` or `frames`.
 
         Args:
             inputs: the one or the other where it is clear which: a sequence of T tensors are frames, a tensor is a
@@ -170,7 +168,8 @@ class ReversibleGrid(nn.Module):
                 or None. By default the spikes of the last level after the last step. It may not change
                 the state. Compute losses from what the grid returns, not from tensors that a readout put
                 aside.
-            constant, frames: see above.
+            constant: one tensor (N, ...), given at every step.
+            frames: one a step, as a tensor (T, N, ...) or T tensors (N, ...).
 
         Returns:
             What the readout returned, in order. A sample whose membrane potentials are not finite after

@@ -188,8 +188,7 @@ class AblationRuns:
 
         One that diverges is noted, and the others go on. The next time it is tried again.
 
-        Raises:
-            What `trevsnn.training.train` does, except for NonFiniteError.
+        Errors are those of `trevsnn.training.train`, NonFiniteError aside.
         """
         for number, (variant, seed) in enumerate(self.runs, 1):
             run = self.folder(variant, seed)

@@ -126,7 +126,7 @@ def markdown_page(runs: AblationRuns, rows: Sequence[Mapping[str, Any]], machine
 def _seeds(seeds: Sequence[int]) -> str:
     """In words.
 
-    Example:
+    Examples:
         >>> _seeds((0,)), _seeds((0, 1, 2))
         ('the runs with seed 0 alone', 'the runs with the seeds 0, 1 and 2')
     """

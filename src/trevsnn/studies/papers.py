@@ -58,7 +58,7 @@ PUBLISHED: dict[str, Published] = {
 def published_ratio(quantity: str, method: str, reference: str) -> float | None:
     """A method's reported `bytes_per_image`, `seconds` or `energy`, divided by that of the reference.
 
-    Example:
+    Examples:
         >>> published_ratio("bytes_per_image", "sdt_8_512", "trevsnn_small")
         8.6
         >>> round(published_ratio("bytes_per_image", "ms_resnet34", "trev_ms_resnet34"), 2)

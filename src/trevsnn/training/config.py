@@ -60,7 +60,7 @@ class TrainConfig:
     Raises:
         ValueError: for a value out of range; the message names the setting.
 
-    Example:
+    Examples:
         >>> config = TrainConfig(epochs=3, timesteps=2, hflip=0.5)
         >>> config.model_options["timesteps"], config.augmentation.hflip
         (2, 0.5)
@@ -249,7 +249,8 @@ def parse_config(text: str, source: str, *, unknown_ok: bool = False) -> tuple[s
     try:
         values = parse_toml(text)
     except ValueError as error:
-        raise ValueError(f"recipe {source!r} is not a TOML file: {error}") from error
+        hint = "; a name stands there twice" if "overwrite" in str(error) else ""
+        raise ValueError(f"recipe {source!r} is not a TOML file: {error}{hint}") from error
     dataset = values.pop("dataset", None)
     if not isinstance(dataset, str | None):
         raise ValueError(f"recipe {source!r}: dataset={dataset!r} must be a name in quotation marks")
@@ -262,10 +263,11 @@ def parse_config(text: str, source: str, *, unknown_ok: bool = False) -> tuple[s
             if name is not None:
                 found[name] = value
             elif not unknown_ok:
+                table = isinstance(value, dict) and not place
+                near = suggest(key, list(TABLES)) if table else _elsewhere(key, place) or suggest(key, list(keys))
                 raise ValueError(
-                    f"recipe {source!r} has the unknown field {key!r}{_line(text, place, key)}; "
-                    f"{_elsewhere(key, place) or suggest(key, list(keys))}, or remove it where another version of "
-                    "trevsnn wrote it"
+                    f"recipe {source!r} has the unknown {'table' if table else 'field'} "
+                    f"{key!r}{_line(text, place, key)}; {near}, or remove it where another version of trevsnn wrote it"
                 )
     return dataset, found
 

@@ -69,13 +69,16 @@ def forecast_run(
     """Build all, time the loading of some batches, two steps and a test of some images.
 
     Args:
-        config, dataset: what to train on what.
+        config: what to train, and how.
+        dataset: what to train it on.
         resume: the run that is to be continued with these settings.
         console: where to show the first lines of the run; None for nowhere.
         origins: where the settings come from.
 
     Raises:
-        ValueError, NonFiniteError, BadImageError: as `train`.
+        ValueError: as `train`.
+        NonFiniteError: as `train`.
+        BadImageError: as `train`.
     """
     with joined(choose_device(config.device).type) as processes:
         notes: list[str] = []

@@ -57,7 +57,8 @@ class Learner:
     Sets PyTorch's global random seed, which decides the initial weights and then, anew in every step, dropout.
 
     Args:
-        config, dataset: what to train on what.
+        config: what to train, and how.
+        dataset: what to train it on.
         processes: those that train together.
         fresh: whether it starts training; a state that is loaded makes the weights of the configuration needless.
 

@@ -55,7 +55,8 @@ def train(
     end the run after the step that it is in.
 
     Args:
-        config, dataset: what to train on what.
+        config: what to train, and how.
+        dataset: what to train it on.
         run: the folder; with `resume` one that holds a run with these settings. All processes must see it.
         resume: continue where the last checkpoint was written.
         overwrite: replace a run that stands there.

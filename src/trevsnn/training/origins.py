@@ -26,7 +26,7 @@ class Origins:
 def flag(field: str) -> str:
     """The option of the command line for a field.
 
-    Example:
+    Examples:
         >>> flag("warmup_epochs")
         '--warmup-epochs'
     """

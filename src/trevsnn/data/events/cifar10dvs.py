@@ -9,7 +9,7 @@ from trevsnn.data.events.reading import Reading
 from trevsnn.data.events.recording import Events
 from trevsnn.data.events.samples import DVS128, MODEL, RecordingFiles, frames_of, unpacked
 from trevsnn.data.folder import read_class_folders
-from trevsnn.data.splitting import train_and_test
+from trevsnn.data.splitting import split_data
 
 CIFAR10DVS = "events/cifar10dvs"
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -54,13 +54,11 @@ def cifar10dvs(root: Path, val_split: float | None = None) -> LabelledData:
             f"data {str(root)!r} holds the class folders {shortened(names)}, not those of CIFAR10-DVS: unpack its ten "
             f"archives there, {OBJECTS[0]} to {OBJECTS[-1]}"
         )
-    train, test, split = train_and_test(read, val_split, names)
-    return LabelledData(
+    return split_data(
+        read,
+        val_split,
         name=CIFAR10DVS,
         class_names=names,
-        train=train,
-        test=test,
-        split=split,
         model=MODEL,
         preprocessing=frames_of(DVS128),
         inventory=inventory,

@@ -8,7 +8,7 @@ from trevsnn.data.events.files import NOT_READ, READERS, check_readable
 from trevsnn.data.events.samples import MODEL, RecordingFiles, frames_of, unpacked
 from trevsnn.data.folder import read_class_folders
 from trevsnn.data.pictures import BadImageError
-from trevsnn.data.splitting import train_and_test
+from trevsnn.data.splitting import split_data
 
 RECORDING_FOLDER = "events/folder"
 
@@ -32,13 +32,11 @@ def recording_folder(root: Path, val_split: float | None, sensor_size: tuple[int
         for path in {path.suffix: path for path in map(samples.path, range(len(samples)))}.values():
             with suppress(BadImageError):  # which is told when it is read
                 check_readable(path)
-    train, test, split = train_and_test(read, val_split, names)
-    return LabelledData(
+    return split_data(
+        read,
+        val_split,
         name=RECORDING_FOLDER,
         class_names=names,
-        train=train,
-        test=test,
-        split=split,
         model=MODEL,
         preprocessing=frames_of(sensor_size),
         inventory=inventory,

@@ -18,7 +18,7 @@ from trevsnn.data.events.columns import (
     from_columns,
     unit_of,
 )
-from trevsnn.data.events.heaps import check_heaps
+from trevsnn.data.events.hdf5_structure import check_ends
 from trevsnn.data.events.reading import Reading, TimeUnit, choose_camera
 from trevsnn.data.events.recording import Events
 
@@ -60,7 +60,8 @@ def read_hdf5(path: Path, reading: Reading) -> Events:
         OSError: when it cannot be read, or another program writes it.
     """
     with _opened(path) as file:
-        check_heaps(path, file.id.get_create_plist().get_sizes()[1])
+        address, length = file.id.get_create_plist().get_sizes()
+        check_ends(path, address, length, file.userblock_size)
         data, elsewhere = _data_sets(file)
         places = _places(data)
         if not places:
