@@ -272,8 +272,9 @@ def accumulate_twice(model: nn.Module, inputs: Tensor) -> None:
         sum((output.square().mean() for output in model(inputs)), start=torch.zeros(())).backward()
 
 
-def distributed_gradients(rank: int, world: int, folder: str, models: Sequence[nn.Module], inputs: Tensor) -> None:
-    """One of `world` processes: gradients of model i on its share of the batch, saved as {i}-{rank}.pt."""
+def distributed_gradients(rank: int, world: int, folder: str) -> None:
+    """One of `world` processes: gradients of model i of models.pt on its share of the batch, saved as {i}-{rank}.pt."""
+    models, inputs = torch.load(f"{folder}/models.pt", weights_only=False)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=world)
     for i, model in enumerate(models):

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, forked from one that has imported PyTorch: a start takes no seconds."""
+"""Commands and functions in processes of their own, forked from one that has imported PyTorch."""
 
 import os
 import signal
@@ -64,6 +64,11 @@ class Command:
             self.kill()
             raise TimeoutExpired(self._process.name, seconds, self.stdout, self.stderr)
         return self
+
+
+def call_together(function, *arguments, count=2):
+    """function(rank, *arguments) in several processes, to its end in all."""
+    torch.multiprocessing.start_processes(function, arguments, count, start_method=_CONTEXT.get_start_method())
 
 
 def run(*tokens):

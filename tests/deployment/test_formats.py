@@ -11,8 +11,8 @@ from trevsnn.deployment import export_nir, export_onnx, export_program, export_s
 from trevsnn.models import load_weights, weights_info
 
 NETWORKS = [
-    {"threshold": 0.3, "timesteps": 2, "depth": 4},
-    {"two_stream": True, "timesteps": 2, "depth": 4},
+    {"threshold": 0.3, "channels": (8, 12), "timesteps": 2, "depth": 4},
+    {"two_stream": True, "channels": (8, 12), "timesteps": 2, "depth": 4},
     {"name": "trevsnn_dvs", "timesteps": 3, "depth": 3},
 ]
 EXPORTS = {

@@ -168,7 +168,7 @@ def test_seeds_first_then_the_table_of_the_last_epochs(tmp_path, planned, few_di
     page = markdown_page(runs, [base, off], "a machine")
     assert "| fusion | off | 37.50% | 25.00% to 50.00% | +0.00 | -25.00 to +25.00 |" in page
     for part in (
-        "360 test images",
+        "60 test images",
         "the runs with the seeds 0 and 7",
         "Trained on: a machine.",
         "epochs = 2",

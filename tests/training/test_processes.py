@@ -77,8 +77,10 @@ def test_sigterm_to_all_processes_saves_once(tmp_path):
     tokens = ["train", "digits", *f"{NETWORK} {size}".split(), "--epochs", "1000", "--output", str(run.path)]
     commands = start_together(2, *tokens)
     try:
-        while "epoch 1/" not in commands[0].stdout:
+        deadline = time.monotonic() + PATIENCE
+        while "\nepoch" not in commands[0].stdout:
             assert commands[0].returncode is None, commands[0].stderr
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(0.2)  # until the next epoch is under way
         for command in commands:  # as torchrun does with a signal that it gets
