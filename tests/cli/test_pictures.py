@@ -107,9 +107,7 @@ def test_train_resume_evaluate_and_predict(trevsnn, folder, tmp_path):
     options = ["--data", moved, "--weights", run, "--output", tmp_path / "fine", "--epochs", 1, "--image-size", 32]
     code, text, error = trevsnn("train", "imagefolder", *options, "--batch-size", 20, "--workers", 0)
     assert code == 0, error
-    assert re.search(
-        r"^  new +aux_heads.*, head.*: of another shape, or for other classes$", text, re.MULTILINE
-    )
+    assert re.search(r"^  new +aux_heads.*, head.*: of another shape, or for other classes$", text, re.MULTILINE)
     assert trevsnn("predict", tmp_path / "fine", images[0], "--json", file)[0] == 0
     assert json.loads(file.read_text())[0]["probabilities"].keys() == {"china [tower]", "flower"}
 

@@ -1,6 +1,5 @@
 """Training on recordings of an event camera."""
 
-import io
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 from helpers import digits_of
 from PIL import Image
-from rich.console import Console
+from runs import quiet_console
 
 from trevsnn.data import FramePreprocessing, LabelledData, evaluation_batches
 from trevsnn.data.events import read_recording
@@ -42,10 +41,6 @@ def recordings() -> LabelledData:
     )
 
 
-def quiet():
-    return Console(file=io.StringIO(), width=200)
-
-
 def fingerprint(config, dataset):
     learner = Learner(config, dataset)
     batches = training_batches(learner, dataset)
@@ -62,7 +57,7 @@ def before(recordings):
 
 def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
     run = RunFolder(tmp_path / "run")
-    row = train(CONFIG, recordings, run, console=quiet())
+    row = train(CONFIG, recordings, run, console=quiet_console())
     model, info = load_weights(run.weights)
     assert model.config.frames
     preprocessing = FramePreprocessing.from_dict(info.preprocessing)
@@ -80,10 +75,10 @@ def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
 
 def test_interrupted_run_goes_on_exactly(tmp_path, recordings):
     whole, part = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "part")
-    train(CONFIG, recordings, whole, console=quiet())
-    train(CONFIG, recordings, part, console=quiet())
+    train(CONFIG, recordings, whole, console=quiet_console())
+    train(CONFIG, recordings, part, console=quiet_console())
     part.saved_states()[0].unlink()
-    train(CONFIG, recordings, part, resume=True, console=quiet())
+    train(CONFIG, recordings, part, resume=True, console=quiet_console())
     assert part.weights.read_bytes() == whole.weights.read_bytes()
 
 
