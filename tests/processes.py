@@ -1,6 +1,8 @@
 """Commands and functions in processes of their own, forked from one that has imported PyTorch."""
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,7 +18,8 @@ PATIENCE = 240
 """Seconds that a command may take."""
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["trevsnn.cli.train", "trevsnn.plots.confusion", "sklearn.datasets", "tensorboard"])
-_FOLDER = tempfile.TemporaryDirectory()
+_FOLDER = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 _numbers = count()
 
 
@@ -31,7 +34,7 @@ class Command:
 
     def __init__(self, *tokens, script="from trevsnn.cli import main", **environment):
         number = next(_numbers)
-        files = [str(Path(_FOLDER.name) / f"{name}-{number}") for name in ("stdout", "stderr")]
+        files = [str(Path(_FOLDER) / f"{name}-{number}") for name in ("stdout", "stderr")]
         variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         self._process = _CONTEXT.Process(target=_run, args=(list(map(str, tokens)), script, variables, files))
         self._process.start()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from helpers import relative_error
+from tolerances import assert_close
 
 from trevsnn import create_model
 from trevsnn.deployment import export_nir, export_onnx, export_program, export_safetensors
@@ -34,7 +34,7 @@ def test_a_program_has_the_networks_logits(build, inputs, tmp_path, options):
     for batch in (1, 3):
         x = inputs(model, batch)
         with torch.no_grad():
-            assert relative_error(program.module()(x), model(x)) <= 1e-4
+            assert_close(program.module()(x), model(x), "exported")
     metadata = json.loads(extra["metadata.json"])
     assert json.loads(metadata["class_names"]) == list("abcde")
     assert json.loads(metadata["input_size"]) == [model.config.in_chans, 32, 32]

@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers import key_spikes, relative_error
+from helpers import key_spikes
 from onnx import helper
+from tolerances import assert_close
 
 from trevsnn.deployment import export_onnx, plan_network
 from trevsnn.deployment.onnx_graph import OLDEST_OPSET, ramp
@@ -36,7 +37,7 @@ def test_onnx_runtime_has_the_networks_logits_and_spikes(build, inputs, session,
         x = inputs(model, batch, size)
         logits, *spikes = network.run(None, {"input": x.numpy()})
         with torch.no_grad():
-            assert relative_error(torch.from_numpy(logits), model(x)) <= 1e-4
+            assert_close(torch.from_numpy(logits), model(x), "exported")
         for actual, expected in zip(spikes, key_spikes(model, x), strict=True):
             assert 0.05 < expected.mean() < 0.95
             np.testing.assert_array_equal(actual, expected.numpy())
@@ -82,7 +83,7 @@ def test_opsets(build, inputs, session, tmp_path, opset):
     x = inputs(model)
     (logits,) = session(tmp_path / "x.onnx").run(None, {"input": x.numpy()})
     with torch.no_grad():
-        assert relative_error(torch.from_numpy(logits), model(x)) <= 1e-4
+        assert_close(torch.from_numpy(logits), model(x), "exported")
     export_onnx(model, tmp_path / "x.onnx", (32, 32), opset=opset, calibration=[x])
     (logits,) = session(tmp_path / "x.onnx").run(None, {"input": x.numpy()})
     assert np.isfinite(logits).all()

@@ -1,14 +1,14 @@
 import pytest
 import torch
-from helpers import relative_error
 from timm.layers import ScaledStdConv2d
+from tolerances import assert_close
 from torch import nn
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 30), (30, 45), (33, 33), (32, 32), (64, 40)])
 def test_the_folded_stem_is_the_stem_at_the_borders_too(build, size):
     model, x = build().double().eval(), torch.randn(2, 3, *size).double()
-    torch.testing.assert_close(model.fold().stem(x), model.stem(x), rtol=1e-12, atol=1e-12)
+    assert_close(model.fold().stem(x), model.stem(x), "folded")
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_the_folded_stem_is_the_stem_at_the_borders_too(build, size):
 )
 def test_folding_keeps_the_logits(build, images, options):
     model = build(**options).eval()
-    assert relative_error(model.fold()(images), model(images)) <= 1e-4
+    assert_close(model.fold()(images), model(images), "folded")
     model, images = model.double(), images.double()
-    assert relative_error(model.fold()(images), model(images)) <= 1e-12
+    assert_close(model.fold()(images), model(images), "folded")
 
 
 def test_nothing_is_left_to_fold(build):
@@ -53,7 +53,7 @@ def test_the_network_itself_is_unchanged(build, images):
 
 def test_a_network_without_classifier_folds(build, images):
     model = build(num_classes=0).eval()
-    assert relative_error(model.fold()(images), model(images)) <= 1e-4
+    assert_close(model.fold()(images), model(images), "folded")
 
 
 def test_what_cannot_be_folded_is_refused(build):

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import relative_error
+from tolerances import assert_close
 
 from trevsnn import TRevSNN, convert_official, intermediate_supervision_loss
 from trevsnn.models import infer_official_config
 from trevsnn.models.official import SMALLEST_DECAY, _official_name
 
 VECTORS = sorted((Path(__file__).parent.parent / "conformance").glob("*.npz"))
-OUTPUTS, GRADIENTS, STATISTICS = 1e-5, 1e-4, 1e-5  # largest relative errors
 
 
 @pytest.fixture(scope="module", params=VECTORS, ids=lambda path: path.stem)
@@ -51,10 +50,10 @@ def test_eval_logits_of_every_head(model, recorded):
     model.eval()
     model.training = True  # the network itself, so that all heads answer; its layers are in eval mode
     for i, logits in enumerate(model(recorded["input"])):
-        assert relative_error(logits, recorded[f"eval_logits/{i}"]) <= OUTPUTS
+        assert_close(logits, recorded[f"eval_logits/{i}"], "recorded")
     deployed = model.eval()(recorded["input"])
-    assert relative_error(deployed, recorded["eval_logits/3"]) <= OUTPUTS
-    assert relative_error(model.fold()(recorded["input"]), deployed) <= 1e-4
+    assert_close(deployed, recorded["eval_logits/3"], "recorded")
+    assert_close(model.fold()(recorded["input"]), deployed, "folded")
 
 
 # Gradients are compared in float64: one potential of official_k5_t4 is -5e-10, closer to the edge of the surrogate
@@ -66,14 +65,14 @@ def test_a_training_step(model, recorded, memory, dtype):
     outputs = model.to(dtype).train()(recorded["input"].to(dtype))
     loss = intermediate_supervision_loss(outputs, recorded["target"].long())
     loss.backward()
-    assert relative_error(loss.detach(), recorded["loss"]) <= OUTPUTS
+    assert_close(loss.detach(), recorded["loss"], "recorded")
     for i, logits in enumerate(outputs):
-        assert relative_error(logits.detach(), recorded[f"train_logits/{i}"]) <= OUTPUTS
+        assert_close(logits.detach(), recorded[f"train_logits/{i}"], "recorded")
 
     statistics = part(recorded, "buffer_after_one_train_forward/")
     for name, buffer in model.named_buffers():
         if (theirs := _official_name(name, model.config)) in statistics:
-            assert relative_error(buffer, statistics.pop(theirs)) <= STATISTICS, name
+            assert_close(buffer.to(dtype), statistics.pop(theirs), "recorded", name)
     assert not statistics, "every recorded statistic has been compared"
 
     if dtype == torch.float32:
@@ -82,7 +81,7 @@ def test_a_training_step(model, recorded, memory, dtype):
     for name, p in model.named_parameters():
         expected = gradients.pop(_official_name(name, model.config), torch.zeros(()))
         # the decays of step 0 multiply nothing: no recording, a gradient of 0
-        assert relative_error(p.grad, expected.reshape(p.shape) if expected.dim() else 0 * p) <= GRADIENTS, name
+        assert_close(p.grad, expected.reshape(p.shape) if expected.dim() else 0 * p, "recorded gradients", name)
     assert not gradients, "every recorded gradient has been compared"
 
 

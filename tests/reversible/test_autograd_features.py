@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 import torch
 from helpers import (
-    TOLERANCES,
     WIDTH,
     ConvCell,
     LinearCell,
@@ -22,6 +21,7 @@ from helpers import (
     train_step,
     weighted_sum,
 )
+from tolerances import TOLERANCES
 from torch import nn
 from torch.func import functional_call
 
@@ -222,7 +222,7 @@ def test_under_bfloat16_autocast_the_settings_differ_less_than_two_orders_of_sum
         distances = [
             (torch.cat([other[name].flatten() for name in names]) - expected).norm() for other in (reversible, *others)
         ]
-        rounding = TOLERANCES["decay", torch.float32] * expected.norm() if kind == "decays" else 0
+        rounding = TOLERANCES["decay"][torch.float32] * expected.norm() if kind == "decays" else 0
         assert max(distances[1:]) > 0
         assert distances[0] <= max(*distances[1:], rounding)
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from helpers import TOLERANCES, relative_error
+from tolerances import assert_close
 
 from trevsnn.reversible.decay import MAX_ERROR, Anchor, anchor_channels, leak, per_channel
 from trevsnn.reversible.decay_gradient import Exchanged, Reconstructed
@@ -118,9 +118,10 @@ def test_the_shared_tap_collects_the_gradient_without_potentials(alpha, timestep
         loss = loss + (weight * h.sin()).sum()
     loss.backward()
     pairs = zip(f, expected_f, strict=True)
-    assert all(relative_error(x.grad, e) <= TOLERANCES["reference", torch.float64] for x, e in pairs)
+    for x, e in pairs:
+        assert_close(x.grad, e, "reference")
     if timesteps > 1:
-        assert relative_error(alpha.grad, sum(expected)) <= TOLERANCES["reference", torch.float64]
+        assert_close(alpha.grad, sum(expected), "reference")
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.5, 1e-3, 0.0, -0.3])
@@ -140,9 +141,10 @@ def test_the_step_tap_gives_the_gradient_of_every_step_from_reconstructed_potent
     (loss,) = Release.apply(1, loss, token, shadow_of(h))
     loss.backward()
     pairs = zip(f, expected_f, strict=True)
-    assert all(relative_error(x.grad, e) <= TOLERANCES["reference", torch.float64] for x, e in pairs)
+    for x, e in pairs:
+        assert_close(x.grad, e, "reference")
     for t in range(1, timesteps):
-        assert relative_error(alphas[t].grad, expected[t]) <= 1e-11, "at most MAX_ERROR roundings of float64"
+        assert_close(alphas[t].grad, expected[t], "reconstructed")
 
 
 def test_a_gradient_that_bypasses_the_release_is_an_error():

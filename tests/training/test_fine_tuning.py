@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from runs import quiet_console
+from tolerances import assert_close
 
 from trevsnn.data import load_dataset
 from trevsnn.models import LoadReport, create_model, load_weights, read_weights_info, save_weights, weights_info
@@ -144,13 +145,13 @@ def test_weights_of_grey_images_fit_colour_and_back(tmp_path, at_48, few_digits)
         expected, actual = (
             model.stem(images.expand(-1, n, -1, -1)) for n, model in ((1, grey), (3, colour.model.eval()))
         )
-        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+        assert_close(actual, expected, "orders")
         again = Learner(replace(config, weights=run.path), few_digits)
         assert again.load_report is not None
         assert again.load_report.channels == (3, 1)
         trained = load_weights(run.weights)[0]
         expected, actual = trained.stem(images.expand(-1, 3, -1, -1)), again.model.eval().stem(images)
-        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+        assert_close(actual, expected, "orders")
 
 
 def test_another_family_is_fitted_too(tmp_path):

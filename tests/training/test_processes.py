@@ -12,6 +12,7 @@ import pytest
 import torch
 from processes import PATIENCE, run_together, start_together
 from safetensors.torch import load_file
+from tolerances import assert_close
 
 from trevsnn.training import RunFolder
 from trevsnn.training.processes import Processes, joined
@@ -22,12 +23,12 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 QUIET = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
-def assert_close(left, right):
+def assert_weights_close(left, right):
     left, right = load_file(left), load_file(right)
     assert left.keys() == right.keys()
     for name, value in left.items():
         if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
-            torch.testing.assert_close(right[name], value, rtol=1e-5, atol=1e-5)
+            assert_close(right[name], value, "processes", name)
 
 
 @pytest.mark.slow
@@ -42,7 +43,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stdout.count("epoch 2/2") == 1
     assert not second.stdout, "only the first process prints"
-    assert_close(one.weights, two.weights)
+    assert_weights_close(one.weights, two.weights)
     for left, right in zip(one.read_metrics(), two.read_metrics(), strict=True):
         assert right["loss"] == pytest.approx(left["loss"], rel=1e-5)
 
@@ -55,14 +56,14 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
     newest.unlink()
     first, second = run_together(2, "train", "digits", "--resume", resumed.path)
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    assert_close(two.weights, resumed.weights)
+    assert_weights_close(two.weights, resumed.weights)
 
     # of fewer, which take the same batches one after another
     resumed.saved_states()[0].unlink()
     (done,) = run_together(1, "train", "digits", "--resume", resumed.path)
     assert done.returncode == 0, done.stderr
     assert "by 1 in place of 2 processes" in " ".join(done.stdout.split())
-    assert_close(two.weights, resumed.weights)
+    assert_weights_close(two.weights, resumed.weights)
 
     # only if the effective batch is the same
     for done in run_together(2, "train", "digits", "--resume", resumed.path, "--effective-batch", 480):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from runs import CONFIG, assert_same_weights, quiet_console
 from safetensors.torch import load_file
+from tolerances import assert_close
 
 from trevsnn.training import Learner, RunFolder, TrainConfig, dump_config, train
 from trevsnn.training.batches import training_batches
@@ -97,7 +98,7 @@ def test_steps_may_add_up_several_batches(tmp_path, few_digits, quiet):
         learner.step([(b.images.double(), b.targets) for b in (next(batches) for _ in range(24 // size))])
         weights.append([p.detach() for p in learner.model.parameters()])
     for whole, parts in zip(*weights, strict=True):
-        torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+        assert_close(parts, whole, "orders")
 
 
 def test_step_sizes_that_cannot_be(few_digits):
