@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from trevsnn.data import LabelledData, PixelSamples, load_dataset
 from trevsnn.models import TRevSNN
 from trevsnn.neurons import spike
 from trevsnn.reversible import ReversibleGrid, StepState
@@ -271,14 +272,25 @@ def accumulate_twice(model: nn.Module, inputs: Tensor) -> None:
         sum((output.square().mean() for output in model(inputs)), start=torch.zeros(())).backward()
 
 
-def distributed_gradients(rank: int, world: int, folder: str, models: Sequence[nn.Module], inputs: Tensor) -> None:
-    """One of `world` processes: gradients of model i on its share of the batch, saved as {i}-{rank}.pt."""
+def distributed_gradients(rank: int, world: int, folder: str) -> None:
+    """One of `world` processes: gradients of model i of models.pt on its share of the batch, saved as {i}-{rank}.pt."""
+    models, inputs = torch.load(f"{folder}/models.pt", weights_only=False)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=world)
     for i, model in enumerate(models):
         accumulate_twice(nn.parallel.DistributedDataParallel(model), inputs.chunk(world)[rank])
         torch.save(gradients(model), f"{folder}/{i}-{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def digits_of(train: int, test: int) -> LabelledData:
+    """The first handwritten digits, so many to train and to test on."""
+    dataset = load_dataset("digits")
+    parts = {
+        name: PixelSamples(split.pixels[:count], split.labels[:count])
+        for name, split, count in (("train", dataset.train, train), ("test", dataset.test, test))
+    }
+    return replace(dataset, **parts)
 
 
 def documented_functions(page: str) -> SimpleNamespace:

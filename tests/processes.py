@@ -1,4 +1,4 @@
-"""Commands in processes of their own, forked from one that has imported PyTorch: a start takes no seconds."""
+"""Commands and functions in processes of their own, forked from one that has imported PyTorch."""
 
 import os
 import signal
@@ -66,20 +66,29 @@ class Command:
         return self
 
 
+def call_together(function, *arguments, count=2):
+    """function(rank, *arguments) in several processes, to its end in all."""
+    torch.multiprocessing.start_processes(function, arguments, count, start_method=_CONTEXT.get_start_method())
+
+
 def run(*tokens):
     """A command from its beginning to its end."""
     return Command(*tokens).wait()
 
 
 def run_together(count, *tokens, **options):
-    """The same command in several processes that train together, as torchrun starts them; all of them, ended."""
+    """The same command in several processes that train together; all of them, ended."""
+    return [command.wait() for command in start_together(count, *tokens, **options)]
+
+
+def start_together(count, *tokens, **options):
+    """The same command in several processes that train together, with the environment of torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     place |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
-    commands = [Command(*tokens, **options, **place, **rank) for rank in ranks]
-    return [command.wait() for command in commands]
+    return [Command(*tokens, **options, **place, **rank) for rank in ranks]
 
 
 def _run(tokens, script, variables, files):

@@ -1,6 +1,9 @@
 import pytest
+from helpers import digits_of
 
 from trevsnn.cli import main
+from trevsnn.data.events import digits as events_digits
+from trevsnn.data.events.digits import record_digits
 from trevsnn.plots.style import save_png
 
 
@@ -30,6 +33,21 @@ def digits_run(tmp_path_factory, quick):
     folder = tmp_path_factory.mktemp("runs") / "digits"
     assert main(["train", "digits", "--output", str(folder), *quick]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def recorded_digits():
+    """Digits, and the recordings of as many of them: those to train on, a batch of `quick`, and those to test on."""
+    digits = digits_of(240, 30)
+    return digits, {len(samples): record_digits(samples) for samples in (digits.train, digits.test)}
+
+
+@pytest.fixture
+def few_event_digits(recorded_digits, monkeypatch):
+    """events/digits has no more recordings than `recorded_digits`."""
+    digits, recordings = recorded_digits
+    monkeypatch.setattr(events_digits, "digits", lambda: digits)
+    monkeypatch.setattr(events_digits, "record_digits", lambda samples: recordings[len(samples)])
 
 
 @pytest.fixture

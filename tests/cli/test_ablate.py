@@ -2,15 +2,14 @@
 
 import json
 import signal
-from dataclasses import replace
 
 import pytest
+from helpers import digits_of
 
 from trevsnn.cli import main
-from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.training import Learner, RunFolder
 
-OPTIONS = "--timesteps 2 --epochs 1 --warmup-epochs 0 --batch-size 64 --device cpu"
+OPTIONS = "--timesteps 2 --depth 4 --epochs 1 --warmup-epochs 0 --batch-size 64 --device cpu"
 QUICK = ["ablate", "digits", *OPTIONS.split()]
 FUSION = "--channels 8 16 --questions fusion --seeds 0 1"
 ABLATE = [*QUICK, *FUSION.split()]
@@ -18,14 +17,10 @@ ABLATE = [*QUICK, *FUSION.split()]
 
 @pytest.fixture(autouse=True, scope="module")
 def few_digits():
-    digits = load_dataset("digits")
-    train, test = (
-        PixelSamples(split.pixels[:count], split.labels[:count])
-        for split, count in ((digits.train, 192), (digits.test, 60))
-    )
+    digits = digits_of(192, 60)
     with pytest.MonkeyPatch.context() as patch:
         for command in ("ablate", "train"):
-            patch.setattr(f"trevsnn.cli.{command}.load_dataset", lambda *_: replace(digits, train=train, test=test))
+            patch.setattr(f"trevsnn.cli.{command}.load_dataset", lambda *_: digits)
         yield
 
 

@@ -1,13 +1,12 @@
 """A network of SpikingJelly through the commands."""
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from helpers import digits_of
 
 from trevsnn.cli import main
-from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models.baselines import spikingjelly_is_installed
 from trevsnn.studies.temporal_gradients import CUTS
 
@@ -62,16 +61,11 @@ def test_its_gradients_are_studied(trevsnn, run, tmp_path, drawn):
 
 
 def test_without_a_run_gradients_are_studied_of_runs_of_its_own(trevsnn, tmp_path, monkeypatch):
-    digits = load_dataset("digits")
-    few = replace(
-        digits,
-        train=PixelSamples(digits.train.pixels[:64], digits.train.labels[:64]),
-        test=PixelSamples(digits.test.pixels[:8], digits.test.labels[:8]),
-    )
-    monkeypatch.setattr("trevsnn.cli.gradients.load_dataset", lambda _: few)
+    digits = digits_of(64, 8)
+    monkeypatch.setattr("trevsnn.cli.gradients.load_dataset", lambda _: digits)
     monkeypatch.setattr("trevsnn.cli.gradients.EPOCHS", 2)
     monkeypatch.setattr("trevsnn.cli.gradients.SEEDS", (0, 1))
-    command = ["gradients", "--images", 16, "--output", tmp_path / "own", "--json", tmp_path / "study.json"]
+    command = ["gradients", "--images", 4, "--output", tmp_path / "own", "--json", tmp_path / "study.json"]
     code, text, error = trevsnn(*command)
     assert code == 0, error
     assert "trained before" not in text

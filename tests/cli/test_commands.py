@@ -2,7 +2,6 @@ import json
 import re
 import shutil
 from argparse import Namespace
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from trevsnn import create_model
 from trevsnn.cli import predict as predict_module
 from trevsnn.cli.app import app
 from trevsnn.cli.memory import parse_bytes
-from trevsnn.data import PixelSamples, load_dataset
 from trevsnn.models import load_weights
 from trevsnn.models.official import _official_name
 from trevsnn.training import RunFolder, load_config
@@ -207,11 +205,8 @@ def test_default_folder_is_named_after_the_data(trevsnn, tmp_path, monkeypatch, 
     assert (tmp_path / "runs" / "digits" / "model.safetensors").exists()
 
 
-def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, monkeypatch, quick):
-    digits = load_dataset("digits")
-    few = PixelSamples(digits.train.pixels[:240], digits.train.labels[:240])
-    less = PixelSamples(digits.test.pixels[:30], digits.test.labels[:30])
-    monkeypatch.setattr("trevsnn.data.events.digits.digits", lambda: replace(digits, train=few, test=less))
+@pytest.mark.usefixtures("few_event_digits")
+def test_recordings_are_trained_on_and_tested(trevsnn, tmp_path, quick):
     run = tmp_path / "run"
     code, text, error = trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)
     assert code == 0, error

@@ -1,6 +1,5 @@
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,11 +133,8 @@ def test_an_image_that_cannot_be_read(trevsnn, energy, pictures):
     assert re.search(r"^left out: .*broken\.png", text, re.M)
 
 
-def test_recordings(trevsnn, energy, tmp_path, monkeypatch, quick):
-    digits = load_dataset("digits")
-    few = PixelSamples(digits.train.pixels[:240], digits.train.labels[:240])
-    less = PixelSamples(digits.test.pixels[:30], digits.test.labels[:30])
-    monkeypatch.setattr("trevsnn.data.events.digits.digits", lambda: replace(digits, train=few, test=less))
+@pytest.mark.usefixtures("few_event_digits")
+def test_recordings(trevsnn, energy, tmp_path, quick):
     run = tmp_path / "run"
     assert trevsnn("train", "events", "--dataset", "digits", "--output", run, *quick)[0] == 0
     layers, text = energy(run)

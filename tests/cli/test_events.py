@@ -13,11 +13,11 @@ from trevsnn.data import FramePreprocessing
 from trevsnn.data.events.cifar10dvs import OBJECTS
 from trevsnn.training import RunFolder
 
-NETWORK = "--image-size 32 --channels 8 8 16 16 --kernel-size 3 --timesteps 3 --batch-size 10 --device cpu"
+NETWORK = "--image-size 32 --channels 8 16 --kernel-size 3 --timesteps 3 --depth 3 --batch-size 10 --device cpu"
 PLAIN = "--warmup-epochs 0 --roll 0 --rotation 0 --shear 0 --random-erasing 0 --ema-decay 0.8"
 TRAIN = f"--sensor-size 40 48 --lr 0.01 {NETWORK} {PLAIN}".split()
 
-EPOCHS = 8
+EPOCHS = 12
 
 
 def moving_bar(rightwards, generator):
@@ -205,7 +205,8 @@ def test_public_data_sets_by_their_recipes(trevsnn, tmp_path, name):
     else:
         write_nmnist(tmp_path / "data", 2)
     run = tmp_path / "run"
-    quick = "--epochs 1 --warmup-epochs 0 --channels 4 4 8 8 --image-size 32 --batch-size 10 --device cpu --workers 0"
+    quick = "--epochs 1 --warmup-epochs 0 --channels 4 8 --timesteps 4 --depth 4 --image-size 32 --batch-size 10"
+    quick += " --device cpu --workers 0"
     command = ["train", "events", "--dataset", name, "--data", tmp_path / "data", "--output", run]
     code, text, error = trevsnn(*command, *quick.split())
     assert code == 0, error

@@ -77,17 +77,19 @@ def test_what_a_kind_of_data_cannot_use_is_left_out(shown, tokens, hidden, kept)
     assert "─ Parameters ─" not in text
 
 
+@pytest.mark.usefixtures("few_event_digits")
 def test_what_is_left_out_is_refused(trevsnn):
-    for tokens in (
-        ["digits", "--data", "."],
-        ["digits", "--sensor-size", "3", "4"],
-        ["digits", "--val-split", "0.1"],
-        ["digits", "--dataset", "nmnist"],
-        ["events", "--mixup", "0.2"],
-        ["events", "--input-encoding", "grouped"],
+    for tokens, message in (
+        (["digits", "--data", "."], "is not for 'digits'"),
+        (["digits", "--sensor-size", "3", "4"], "sensor_size=(3, 4) is for recordings"),
+        (["digits", "--val-split", "0.1"], "val_split=0.1 is not for 'digits'"),
+        (["digits", "--dataset", "nmnist"], "dataset='nmnist' is for events"),
+        (["events", "--mixup", "0.2"], "mixup=0.2 must be left out for recordings"),
+        (["events", "--input-encoding", "grouped"], "input_encoding='grouped' is for images"),
     ):
         code, _, error = trevsnn("train", *tokens, "--dry-run")
         assert code == 2
+        assert message in error
         assert error.count("\n") == 1
 
 

@@ -13,7 +13,7 @@ from trevsnn.training import RunFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 
-NETWORK = ["--channels", 4, 4, 8, 8, "--timesteps", 2, "--drop-rate", 0.1]
+NETWORK = ["--channels", 4, 8, "--timesteps", 2, "--depth", 2, "--drop-rate", 0.1]
 OPTIONS = [*NETWORK, "--batch-size", 120, "--warmup-epochs", 1, "--device", "cpu"]
 TRAIN = ["train", "digits", *OPTIONS]
 
@@ -47,14 +47,14 @@ def wait_for_steps(run, process, steps):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run of four epochs, of 11 steps each, that never stopped."""
+    """A run of three epochs, of 11 steps each, that never stopped."""
     run = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
-    finish(*TRAIN, "--epochs", 4, "--output", run.path)
+    finish(*TRAIN, "--epochs", 3, "--output", run.path)
     return run
 
 
 def assert_same(run, whole):
-    assert [row["epoch"] for row in run.read_metrics()] == [1, 2, 3, 4]
+    assert [row["epoch"] for row in run.read_metrics()] == [1, 2, 3]
     for name in ("loss", "test_accuracy"):
         assert [row[name] for row in run.read_metrics()] == [row[name] for row in whole.read_metrics()]
     for file in ("weights", "best"):
@@ -64,11 +64,11 @@ def assert_same(run, whole):
 @pytest.mark.parametrize("steps", [4, 16])
 def test_killed_in_an_epoch_and_resumed_equals_one_that_never_stopped(tmp_path, whole, start, steps):
     killed = RunFolder(tmp_path / "killed")
-    process = start(*TRAIN, "--epochs", 4, "--checkpoint-minutes", 0, "--output", killed.path)
+    process = start(*TRAIN, "--epochs", 3, "--checkpoint-minutes", 0, "--output", killed.path)
     wait_for_steps(killed, process, steps)
     process.kill()
     process.wait()
-    assert len(killed.read_metrics()) < 4
+    assert len(killed.read_metrics()) < 3
     finish("train", "digits", "--resume", killed.path)
     assert_same(killed, whole)
 
@@ -76,7 +76,7 @@ def test_killed_in_an_epoch_and_resumed_equals_one_that_never_stopped(tmp_path, 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_continue(tmp_path, whole, start, number, code):
     run = RunFolder(tmp_path / "run")
-    process = start(*TRAIN, "--epochs", 4, "--output", run.path)
+    process = start(*TRAIN, "--epochs", 3, "--output", run.path)
     wait_for_steps(run, process, 11)
     process.send_signal(number)
     process.wait()

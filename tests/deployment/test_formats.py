@@ -10,7 +10,11 @@ from trevsnn import create_model
 from trevsnn.deployment import export_nir, export_onnx, export_program, export_safetensors
 from trevsnn.models import load_weights, weights_info
 
-NETWORKS = [{"threshold": 0.3}, {"two_stream": True}, {"name": "trevsnn_dvs", "timesteps": 3}]
+NETWORKS = [
+    {"threshold": 0.3, "channels": (8, 12), "timesteps": 2, "depth": 4},
+    {"two_stream": True, "channels": (8, 12), "timesteps": 2, "depth": 4},
+    {"name": "trevsnn_dvs", "timesteps": 3, "depth": 3},
+]
 EXPORTS = {
     "onnx": lambda model, path: export_onnx(model, path, (32, 32)),
     "torch-export": lambda model, path: export_program(model, path, (32, 32)),

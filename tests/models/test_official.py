@@ -90,8 +90,8 @@ def test_a_training_step(model, recorded, memory, dtype):
     "options",
     [
         {"timesteps": 1, "aux_heads": False},
-        {"timesteps": 8, "aux_heads": False},
-        {"timesteps": 12, "kernel_size": 7},
+        {"timesteps": 8, "aux_heads": False, "channels": (4, 6)},
+        {"timesteps": 12, "kernel_size": 7, "channels": (4, 6)},
         {"timesteps": 3, "channels": (4, 6, 8)},
         {"in_chans": 2, "num_classes": 3},
     ],

@@ -31,7 +31,7 @@ def train_step(model, x, autocast=None):
 @pytest.mark.parametrize(
     ("options", "precision"),
     [
-        ({}, {}),
+        ({"channels": (8, 8, 12, 12)}, {}),
         ({"slices": 1, "timesteps": 2, "depth": 7}, {}),
         ({"slices": 2, "timesteps": 1, "depth": 3}, {}),
         ({"timesteps": 4, "depth": 3, "input_encoding": "grouped"}, {}),
@@ -48,6 +48,7 @@ def test_all_settings_are_bit_identical(build, options, precision, monkeypatch):
     dtype, autocast = precision.get("dtype", torch.float32), precision.get("autocast")
     results = {}
     for memory, invert in product(get_args(Memory), (False, True)):
+        options = {"channels": (8, 12), **options}
         model = build(two_stream=True, invert_blocks=invert, memory=memory, **options).to(dtype)
         shape = model.config.input_shape(3, 64, 64)
         x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
@@ -157,7 +158,7 @@ def test_an_infinite_potential_is_not_hidden_by_saturation(build, images):
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler looks at it
 def test_a_compiled_network_is_the_same(build, images):
     """The compiler's own tracing, without its code generation, which needs a C++ compiler."""
-    model = build(two_stream=True, invert_blocks=True, memory="stored", timesteps=1, channels=(8, 8))
+    model = build(two_stream=True, invert_blocks=True, memory="stored", timesteps=1, channels=(8, 8), depth=2)
     expected, stored, _ = train_step(model, images)
     model.zero_grad()
     outputs, actual, _ = train_step(torch.compile(model, backend="aot_eager"), images)

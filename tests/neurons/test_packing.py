@@ -112,13 +112,14 @@ def test_memory_that_was_given_back_and_taken_again_is_not_taken_for_the_old_ten
 def test_the_compiled_packing_of_a_gpu_gives_the_same_codes():
     v = torch.randn(1001)
     v[:4] = torch.tensor([0.0, 0.5, 1.0, math.nan])
-    limits = 0.5, 0.0, 1.0
-    for actual, expected in zip(torch.compile(_encode, dynamic=True)(v, *limits), _encode(v, *limits), strict=True):
+
+    def packed_and_unpacked(v):
+        spikes, codes = _encode(v, 0.5, 0.0, 1.0)
+        return spikes, codes, *(_bit(codes, bit, torch.float32) for bit in (0, 1))
+
+    compiled = torch.compile(packed_and_unpacked, dynamic=True)
+    for actual, expected in zip(compiled(v), packed_and_unpacked(v), strict=True):
         assert torch.equal(actual, expected)
-    codes = _encode(v, *limits)[1]
-    for bit in (0, 1):
-        unpacked = torch.compile(_bit, dynamic=True)(codes, bit, torch.float32)
-        assert torch.equal(unpacked, _bit(codes, bit, torch.float32))
 
 
 def test_a_graph_without_a_backward_pass_is_let_go(v):

@@ -11,6 +11,7 @@ from helpers import (
     gradients,
     make_grid,
 )
+from processes import call_together
 from torch import nn
 
 from trevsnn import create_model
@@ -30,7 +31,8 @@ def test_two_processes_give_the_gradients_of_one(tmp_path):
     ]
     models = [model.double() for model in models]
     x = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
-    torch.multiprocessing.spawn(distributed_gradients, args=(2, str(tmp_path), models, x), nprocs=2)
+    torch.save((models, x), tmp_path / "models.pt")
+    call_together(distributed_gradients, 2, str(tmp_path))
     for i, model in enumerate(models):
         accumulate_twice(model, x)
         for rank in range(2):

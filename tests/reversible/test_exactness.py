@@ -22,13 +22,21 @@ from torch import nn
 from trevsnn.reversible import ReversibleGrid
 
 
-@pytest.mark.parametrize("timesteps", [1, 2, 3, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize("timesteps", [1, 2, 3, 8])
 @pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
 @pytest.mark.parametrize("decay", [1.0, 0.9, 0.5, 0.1, 0.01, 1e-3, 0.0, -0.7, 1.5, "mixed"])
-def test_gradients_are_bit_identical_for_every_decay_and_number_of_steps(decay, per_step, timesteps):
-    cell = "dropout" if timesteps <= 8 else "twice"  # the long runs with the cheaper cell
-    grid = make_grid(cell, timesteps, 2, decay, per_step)
-    assert_memory_settings_agree(grid, make_input(cell, batch=2), used=slice(-2, None))
+def test_gradients_are_bit_identical_for_every_decay(decay, per_step, timesteps):
+    grid = make_grid("dropout", timesteps, 2, decay, per_step)
+    assert_memory_settings_agree(grid, make_input("dropout", batch=2), used=slice(-2, None))
+
+
+@pytest.mark.parametrize("timesteps", [16, 32, 64])
+@pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
+@pytest.mark.parametrize("decay", [0.5, 0.01, "mixed"])
+def test_gradients_are_bit_identical_for_many_steps(decay, per_step, timesteps):
+    """Of one decay per step: anchors every 17 steps, every third step, and as each channel needs them."""
+    grid = make_grid("twice", timesteps, 2, decay, per_step)
+    assert_memory_settings_agree(grid, make_input("twice", batch=2), used=slice(-2, None))
 
 
 @pytest.mark.parametrize("reuse_cells", [False, True], ids=["own_cells", "shared_cells"])
@@ -185,7 +193,7 @@ def plain_loop(grid, frames, seed=1):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("timesteps", [1, 2, 4, 16, 64])
+@pytest.mark.parametrize("timesteps", [1, 4, 64])
 @pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
 @pytest.mark.parametrize(("cell", "decay"), [("linear", "mixed"), ("linear", 0.9), ("conv", 0.5), ("twice", -0.3)])
 def test_gradients_are_those_of_a_plain_loop_in_float64(cell, decay, per_step, timesteps, dtype):

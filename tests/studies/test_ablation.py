@@ -1,10 +1,9 @@
 """What a grid of runs consists of, and its table, with accuracies made up in place of training."""
 
-import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
+from runs import quiet_console
 
 from trevsnn.models import create_model, save_weights
 from trevsnn.studies import ablation
@@ -15,10 +14,6 @@ from trevsnn.training import NonFiniteError, RunFolder, TrainConfig
 SMALL = TrainConfig(epochs=2, batch_size=16, model="trevsnn_digits", channels=(8, 8), device="cpu")
 ROW = dict.fromkeys(("epoch", "loss", "test_loss", "lr", "seconds", "images_per_second"), 1)
 """What metrics have besides the accuracy."""
-
-
-def quiet():
-    return Console(file=io.StringIO(), width=200)
 
 
 def changes(variant, base=SMALL):
@@ -142,7 +137,7 @@ def made_up(monkeypatch):
 def test_seeds_first_then_the_table_of_the_last_epochs(tmp_path, planned, few_digits, made_up):
     trained = made_up(base={0: [0.9, 0.5], 7: [0.1, 0.25]}, **{"fusion-off": {0: [0.9, 0.25], 7: [0.9, 0.5]}})
     runs, seen = AblationRuns(planned, few_digits, tmp_path, (0, 7)), []
-    for _ in runs.train(quiet()):
+    for _ in runs.train(quiet_console()):
         seen.append([in_words(row)["seeds"] for row in table_rows(runs)])
     assert trained == [("base", 0, False), ("fusion-off", 0, False), ("base", 7, False), ("fusion-off", 7, False)]
     assert seen == [["1 of 2", "0 of 2"], ["1 of 2", "1 of 2"], ["2 of 2", "1 of 2"], ["2 of 2", "2 of 2"]]
@@ -168,7 +163,7 @@ def test_seeds_first_then_the_table_of_the_last_epochs(tmp_path, planned, few_di
     page = markdown_page(runs, [base, off], "a machine")
     assert "| fusion | off | 37.50% | 25.00% to 50.00% | +0.00 | -25.00 to +25.00 |" in page
     for part in (
-        "360 test images",
+        "60 test images",
         "the runs with the seeds 0 and 7",
         "Trained on: a machine.",
         "epochs = 2",
@@ -180,17 +175,17 @@ def test_seeds_first_then_the_table_of_the_last_epochs(tmp_path, planned, few_di
 
 def test_finished_runs_are_not_trained_again_and_begun_ones_go_on(tmp_path, planned, few_digits, made_up):
     made_up(base={0: [0.5, 0.5]}, **{"fusion-off": {0: [0.5]}})
-    list(AblationRuns(planned, few_digits, tmp_path, [0]).train(quiet()))
+    list(AblationRuns(planned, few_digits, tmp_path, [0]).train(quiet_console()))
     trained = made_up(**{"fusion-off": {0: [0.5, 0.5]}})
     runs = AblationRuns(planned, few_digits, tmp_path, [0])
     runs.check()
-    list(runs.train(quiet()))
+    list(runs.train(quiet_console()))
     assert trained == [("fusion-off", 0, True)]
 
 
 def test_a_run_that_diverges_is_noted_and_the_others_go_on(tmp_path, planned, few_digits, made_up):
     made_up(base={0: None, 1: [0.5, 0.5]}, **{"fusion-off": {0: [0.5, 0.75], 1: [0.5, 1.0]}})
-    runs, console = AblationRuns(planned, few_digits, tmp_path, [0, 1]), quiet()
+    runs, console = AblationRuns(planned, few_digits, tmp_path, [0, 1]), quiet_console()
     list(runs.train(console))
     assert "warning: stopped at epoch 1\n" in console.file.getvalue()
     base, off = table_rows(runs)

@@ -1,15 +1,15 @@
 """Training on recordings of an event camera."""
 
-import io
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+from helpers import digits_of
 from PIL import Image
-from rich.console import Console
+from runs import quiet_console
 
-from trevsnn.data import FramePreprocessing, LabelledData, PixelSamples, evaluation_batches, load_dataset
+from trevsnn.data import FramePreprocessing, LabelledData, evaluation_batches
 from trevsnn.data.events import read_recording
 from trevsnn.data.events.digits import SIZE, record_digits
 from trevsnn.data.events.samples import RecordedSamples
@@ -18,7 +18,7 @@ from trevsnn.training import Learner, RunFolder, TrainConfig, evaluate, train
 from trevsnn.training.batches import training_batches
 
 CONFIG = TrainConfig(
-    epochs=2, batch_size=16, channels=(4, 4, 8, 8), timesteps=3, kernel_size=3, device="cpu", lr=0.01, rotation=10.0,
+    epochs=2, batch_size=16, channels=(4, 8), timesteps=3, depth=3, kernel_size=3, device="cpu", lr=0.01, rotation=10.0,
     shift=0.1, shear=10.0, random_erasing=0.5, hflip=0.5, loss="tet",
 )  # fmt: skip
 
@@ -26,11 +26,11 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def recordings() -> LabelledData:
     """48 digits to train on and 20 to test."""
-    pictures = load_dataset("digits")
-    parts = {}
-    for name, samples, count in (("train", pictures.train, 48), ("test", pictures.test, 20)):
-        few = PixelSamples(samples.pixels[:count], samples.labels[:count])
-        parts[name] = RecordedSamples(record_digits(few), few.labels)
+    pictures = digits_of(48, 20)
+    parts = {
+        name: RecordedSamples(record_digits(samples), samples.labels)
+        for name, samples in (("train", pictures.train), ("test", pictures.test))
+    }
     preprocessing = FramePreprocessing(input_size=(2, *SIZE), sensor_size=SIZE)
     return LabelledData(
         name="events/digits",
@@ -41,10 +41,6 @@ def recordings() -> LabelledData:
     )
 
 
-def quiet():
-    return Console(file=io.StringIO(), width=200)
-
-
 def fingerprint(config, dataset):
     learner = Learner(config, dataset)
     batches = training_batches(learner, dataset)
@@ -53,9 +49,15 @@ def fingerprint(config, dataset):
     return torch.cat([p.detach().flatten() for p in learner.model.parameters()])
 
 
+@pytest.fixture(scope="module")
+def before(recordings):
+    """The weights after the first steps of CONFIG."""
+    return fingerprint(CONFIG, recordings)
+
+
 def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
     run = RunFolder(tmp_path / "run")
-    row = train(CONFIG, recordings, run, console=quiet())
+    row = train(CONFIG, recordings, run, console=quiet_console())
     model, info = load_weights(run.weights)
     assert model.config.frames
     preprocessing = FramePreprocessing.from_dict(info.preprocessing)
@@ -73,10 +75,10 @@ def test_run_is_whole_and_its_weights_know_their_input(tmp_path, recordings):
 
 def test_interrupted_run_goes_on_exactly(tmp_path, recordings):
     whole, part = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "part")
-    train(CONFIG, recordings, whole, console=quiet())
-    train(CONFIG, recordings, part, console=quiet())
+    train(CONFIG, recordings, whole, console=quiet_console())
+    train(CONFIG, recordings, part, console=quiet_console())
     part.saved_states()[0].unlink()
-    train(CONFIG, recordings, part, resume=True, console=quiet())
+    train(CONFIG, recordings, part, resume=True, console=quiet_console())
     assert part.weights.read_bytes() == whole.weights.read_bytes()
 
 
@@ -100,13 +102,13 @@ def test_interrupted_run_goes_on_exactly(tmp_path, recordings):
     ],
     ids=str,
 )
-def test_every_option_has_an_effect(recordings, change):
-    before, after = (fingerprint(config, recordings) for config in (CONFIG, replace(CONFIG, **change)))
+def test_every_option_has_an_effect(recordings, before, change):
+    after = fingerprint(replace(CONFIG, **change), recordings)
     assert before.shape != after.shape or not torch.equal(before, after)
 
 
-def test_channels_last_changes_nothing_for_clips(recordings):
-    before, after = (fingerprint(config, recordings) for config in (CONFIG, replace(CONFIG, channels_last=True)))
+def test_channels_last_changes_nothing_for_clips(recordings, before):
+    after = fingerprint(replace(CONFIG, channels_last=True), recordings)
     torch.testing.assert_close(after, before)
 
 

@@ -11,7 +11,7 @@ from trevsnn.training.config import SETTINGS, parse_config
 SMALL = TrainConfig(
     epochs=2,
     batch_size=16,
-    channels=(4, 4, 8, 8),
+    channels=(4, 8),
     timesteps=2,
     depth=4,
     device="cpu",
@@ -32,7 +32,7 @@ OTHER = {
     "seed": 1,
     "model": "trevsnn_tiny",
     "timesteps": 4,
-    "channels": (4, 4, 8, 12),
+    "channels": (4, 12),
     "kernel_size": 5,
     "depth": 2,
     "two_stream": True,

@@ -10,13 +10,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from processes import PATIENCE, run_together
+from processes import PATIENCE, run_together, start_together
 from safetensors.torch import load_file
 
 from trevsnn.training import RunFolder
 from trevsnn.training.processes import Processes, joined
 
-NETWORK = "--channels 4 4 8 8 --timesteps 2 --drop-rate 0.2 --drop-path-rate 0.1"
+NETWORK = "--channels 4 8 --timesteps 2 --depth 2 --drop-rate 0.2 --drop-path-rate 0.1"
 OPTIONS = f"{NETWORK} --effective-batch 240 --workers 0 --device cpu".split()
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 QUIET = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
@@ -75,18 +75,20 @@ def test_sigterm_to_all_processes_saves_once(tmp_path):
     run = RunFolder(tmp_path / "run")
     size = "--batch-size 20 --effective-batch 40 --workers 0 --device cpu"  # 35 steps an epoch
     tokens = ["train", "digits", *f"{NETWORK} {size}".split(), "--epochs", "1000", "--output", str(run.path)]
-    process = subprocess.Popen([*TORCHRUN, "-m", "trevsnn", *tokens], stdout=subprocess.PIPE, text=True, env=QUIET)
+    commands = start_together(2, *tokens)
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch"):
-                break
-        time.sleep(0.3)  # until the next epoch is under way
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while "\nepoch" not in commands[0].stdout:
+            assert commands[0].returncode is None, commands[0].stderr
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.2)  # until the next epoch is under way
+        for command in commands:  # as torchrun does with a signal that it gets
+            command.send_signal(signal.SIGTERM)
+        assert [command.wait().returncode for command in commands] == [143, 143]
     finally:
-        process.kill()
-    assert process.returncode != 0
+        for command in commands:
+            command.kill()
     path, state = run.load_state()
     assert state["learner"]["steps"] > 35 * len(state["history"]), "in the middle of an epoch"
     assert path == run.saved_states()[0]
@@ -101,7 +103,7 @@ def recordings(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         x, y, p = (generator.integers(0, limit, 50) for limit in (32, 32, 2))
         np.savez(folder / f"{number}.npz", t=np.arange(50), x=x, y=y, p=p)
-    network = "--sensor-size 32 32 --channels 4 4 8 8 --timesteps 2 --batch-size 10 --epochs 1 --warmup-epochs 0"
+    network = "--sensor-size 32 32 --channels 4 8 --timesteps 2 --depth 2 --batch-size 10 --epochs 1 --warmup-epochs 0"
     data = ["--dataset", "folder", "--data", tmp_path / "data", "--val-split", 0.5, "--output", tmp_path / "run"]
     return ["train", "events", *data, *network.split(), "--device", "cpu", "--workers", 0]
 

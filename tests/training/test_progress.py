@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from rich.console import Console
+from runs import quiet_console
 
 from trevsnn.training.progress import ProgressReporter, format_epoch, format_time, peak_memory
 
@@ -36,7 +37,7 @@ def test_the_memory_is_that_of_the_device(monkeypatch):
 
 @pytest.mark.parametrize(("done", "epoch"), [(0, 1), (4, 2), (7, 2)])
 def test_a_continued_run_begins_in_its_epoch(done, epoch):
-    reporter = ProgressReporter(3, 4, done, Console(file=io.StringIO()))
+    reporter = ProgressReporter(3, 4, done, quiet_console())
     (task,) = reporter.progress.tasks
     assert (task.fields["epoch"], task.completed, task.total) == (epoch, done, 12)
 
