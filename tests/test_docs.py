@@ -1,9 +1,12 @@
 """The examples in README and docs run as they stand there."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from trevsnn.models import NetworkConfig, list_models
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -25,3 +28,9 @@ def test_links_and_named_tests_exist(page):
         assert (page.parent / target).exists(), target
     for test in re.findall(r"`(?:tests/)?(\w+/test_\w+\.py)`", text):
         assert (ROOT / "tests" / test).exists(), test
+
+
+def test_every_network_and_option_is_on_their_page():
+    text = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
+    assert [name for name in list_models() if f"`{name}`" not in text] == []
+    assert [field.name for field in fields(NetworkConfig) if f"`{field.name}`" not in text] == []

@@ -35,4 +35,4 @@ def test_it_builds_strictly_and_has_every_public_name(tmp_path):
 
 def test_the_first_page_of_the_reference_has_what_the_package_brings():
     text = (ROOT / "docs/api/index.md").read_text(encoding="utf-8")
-    assert [name for name in trevsnn.__all__ if f"[`{name}`][" not in text] == []
+    assert [name for name in trevsnn.__all__ if f"[`{name}`](" not in text] == []

@@ -19,8 +19,9 @@ class SharedWeightsEma(ModelEmaV3):
     def apply_update_(self, model: nn.Module, decay: float) -> None:
         """One step of the average."""
         averages = [*self.module.parameters(), *self.module.buffers()]
-        for average, value in zip(averages, [*model.parameters(), *model.buffers()], strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - decay)
-            else:
-                average.copy_(value)
+        pairs = list(zip(averages, [*model.parameters(), *model.buffers()], strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in floats], [value for _, value in floats], 1 - decay)
+        if counts:
+            torch._foreach_copy_([a for a, _ in counts], [value for _, value in counts])

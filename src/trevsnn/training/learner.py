@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
-from timm.utils import dispatch_clip_grad
 from torch import Tensor
 from torch._dynamo.exc import BackendCompilerFailed
 from torch.nn.parallel import DistributedDataParallel
@@ -29,6 +28,7 @@ from trevsnn.models import (
 )
 from trevsnn.models.registry import check_weights
 from trevsnn.training.averaging import SharedWeightsEma
+from trevsnn.training.clipping import clip_adaptively
 from trevsnn.training.config import NETWORK_OPTIONS, TrainConfig
 from trevsnn.training.errors import NonFiniteError
 from trevsnn.training.objectives import training_loss
@@ -199,7 +199,7 @@ class Learner:
                 f"the norm of the gradient is {norm.item()}" if math.isfinite(loss) else f"the loss is {loss}"
             )
         if self.config.clip_grad:
-            dispatch_clip_grad(self.model.parameters(), self.config.clip_grad, mode="agc")
+            clip_adaptively(self.model.parameters(), self.config.clip_grad)
         self.scaler.step(self.optimizer)  # with fp16 it leaves out a step of an infinite gradient
         self.scaler.update()
         self.processes.average_buffers(self.model)
