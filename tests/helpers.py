@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from trevsnn.data import LabelledData, PixelSamples, load_dataset
-from trevsnn.models import TRevSNN
+from trevsnn.models import TRevSNN, create_model
 from trevsnn.neurons import spike
 from trevsnn.reversible import ReversibleGrid, StepState
 
@@ -99,6 +99,13 @@ def excite(model: nn.Module) -> nn.Module:
         elif name.endswith("running_var"):
             buffer.data = 0.5 + torch.rand(buffer.shape, generator=generator)
     return model
+
+
+def small_network(name: str = "trevsnn_tiny", **options) -> TRevSNN:
+    """A small network whose neurons fire."""
+    torch.manual_seed(0)
+    small = {"channels": (8, 8, 12, 12), "num_classes": 5, "kernel_size": 3}
+    return excite(create_model(name, **{**small, **options}))
 
 
 def key_spikes(model: TRevSNN, x: Tensor) -> list[Tensor]:

@@ -13,7 +13,7 @@ from trevsnn.cli import predict as predict_module
 from trevsnn.cli.app import app
 from trevsnn.cli.memory import parse_bytes
 from trevsnn.models import load_weights
-from trevsnn.models.official import _official_name
+from trevsnn.models.official import official_name
 from trevsnn.training import RunFolder, load_config
 from trevsnn.training.config import SETTINGS
 
@@ -163,7 +163,7 @@ def test_invert_reaches_the_network(trevsnn, digits_run, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"), [("n01440764", "tench, Tinca tinca"), ("n99999999", "n99999999"), ("cat", "cat")]
 )
-def test_classes_of_imagenet_are_putin_words(name, words):
+def test_classes_of_imagenet_are_put_in_words(name, words):
     assert predict_module.in_words(name) == words
 
 
@@ -245,7 +245,7 @@ def test_models_lists_sizes(trevsnn, tmp_path):
 def test_convert_writes_a_weights_file(trevsnn, tmp_path):
     options = {"channels": (4, 4, 8, 8), "num_classes": 6, "timesteps": 4, "kernel_size": 3}
     model = create_model("trevsnn_tiny", **options).eval()
-    theirs = {_official_name(name, model.config): value for name, value in model.state_dict().items()}
+    theirs = {official_name(name, model.config): value for name, value in model.state_dict().items()}
     checkpoint = {"model": theirs, "epoch": 3, "scaler": {}, "args": Namespace(epochs=3), "input": input}
     torch.save(checkpoint, tmp_path / "in.pth")
     code, text, _ = trevsnn("convert", tmp_path / "in.pth", tmp_path / "out.safetensors")

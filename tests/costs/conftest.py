@@ -1,21 +1,15 @@
 import pytest
 import torch
-from helpers import excite
+from helpers import small_network
 
-from trevsnn import create_model
 from trevsnn.data.loading import Batch
 
 
 @pytest.fixture
 def build():
-    """Builds a small excited network with other options."""
+    """Builds a small network with other options."""
 
-    def build(**options):
-        torch.manual_seed(0)
-        small = {"channels": (8, 8, 12, 12), "num_classes": 5, "kernel_size": 3, "in_chans": 2}
-        return excite(create_model("trevsnn_tiny", **{**small, **options})).eval()
-
-    return build
+    return lambda **options: small_network(**{"in_chans": 2, **options}).eval()
 
 
 @pytest.fixture

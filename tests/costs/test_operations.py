@@ -91,7 +91,8 @@ def test_firing_rates_are_those_of_the_neurons_at_their_place(build, batches, op
     def note(state):
         states.update({(state.t, level): state.spikes(level).mean().item() for level in range(4)})
 
-    model._run(batches(model)[0].images, note)
+    with model.grid.observe(note):
+        model(batches(model)[0].images)
     assert len(set(states.values())) == len(states), "every level and step has a rate of its own"
     for (t, level), rate in states.items():
         if level < 3:

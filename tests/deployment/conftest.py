@@ -1,9 +1,8 @@
 import onnxruntime
 import pytest
 import torch
-from helpers import excite
+from helpers import small_network
 
-from trevsnn import create_model
 from trevsnn.deployment import plan_network
 from trevsnn.models.network import TRevSNN
 
@@ -12,14 +11,8 @@ SIZE = (32, 32)
 
 @pytest.fixture(scope="session")
 def build():
-    """Builds a small excited network in eval mode, for images or for clips."""
-
-    def build(name="trevsnn_tiny", **options) -> TRevSNN:
-        torch.manual_seed(0)
-        small = {"channels": (8, 8, 12, 12), "num_classes": 5, "kernel_size": 3}
-        return excite(create_model(name, **{**small, **options})).eval()
-
-    return build
+    """Builds a small network in eval mode, for images or for clips."""
+    return lambda *name, **options: small_network(*name, **options).eval()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from trevsnn.cli.open_run import load_trained
 from trevsnn.data import FramePreprocessing, Preprocessing, load_dataset
 from trevsnn.data.splitting import spread
 from trevsnn.models import TRevSNN, create_model, save_weights, weights_info
-from trevsnn.models.official import _official_name
+from trevsnn.models.official import official_name
 from trevsnn.models.weights import read_weights_info
 from trevsnn.training import run_state
 from trevsnn.training.config import TrainConfig
@@ -107,7 +107,7 @@ def _odd_safetensors(random: Random, data: bytes) -> bytes:
 @cache
 def _official() -> dict[str, Tensor]:
     model = _network()
-    state = {_official_name(name, model.config): value for name, value in model.state_dict().items()}
+    state = {official_name(name, model.config): value for name, value in model.state_dict().items()}
     for name, value in state.items():
         if "alpha" in name or name.endswith("gamma"):
             state[name] = value.reshape(1, -1, 1, 1)

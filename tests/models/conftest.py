@@ -1,18 +1,14 @@
 import pytest
 import torch
-from helpers import excite
-
-from trevsnn import create_model
+from helpers import small_network
 
 
 @pytest.fixture
 def build():
-    """Builds a small excited network with other options."""
+    """Builds a small network with other options, to train with all its heads."""
 
     def build(**options):
-        torch.manual_seed(0)
-        small = {"channels": (8, 8, 12, 12), "num_classes": 5, "kernel_size": 3, "in_chans": 3}
-        model = excite(create_model("trevsnn_tiny", **{**small, **options}))
+        model = small_network(**options)
         model.set_intermediate_supervision()
         return model
 

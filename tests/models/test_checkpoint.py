@@ -21,13 +21,13 @@ from torch import nn
 from trevsnn import TRevSNN, convert_official
 from trevsnn.models.checkpoint import _PICKLE, Foreign, read_checkpoint
 from trevsnn.models.found_weights import find_weights
-from trevsnn.models.official import FIRST_WEIGHT, _official_name
+from trevsnn.models.official import FIRST_WEIGHT, official_name
 
 
 @pytest.fixture(scope="module")
 def theirs():
     model = TRevSNN(channels=(4, 6), timesteps=2, num_classes=3)
-    return OrderedDict((_official_name(name, model.config), value) for name, value in model.state_dict().items())
+    return OrderedDict((official_name(name, model.config), value) for name, value in model.state_dict().items())
 
 
 class Colour(enum.Enum):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from helpers import assert_same_gradients, excite, gradients
 from tolerances import assert_close
-from torch import nn
 
 from trevsnn import StreamingClassifier, create_model, temporal_efficient_training_loss
 from trevsnn.data import FramePreprocessing
@@ -63,13 +62,11 @@ def test_shapes_in_training_and_testing():
 
 
 def test_logits_are_the_mean_of_the_steps():
-    model, x = build(), clip()
+    model, x, steps = build().eval(), clip(), []
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        steps = model.train(False)._run(x, lambda state: model.head(state.spikes().mean((2, 3), keepdim=True)))
-        torch.testing.assert_close(torch.stack(steps).mean(0), model(x))
+        with model.grid.observe(lambda state: steps.append(state.spikes())):
+            logits = model(x)
+        torch.testing.assert_close(torch.stack([model.forward_head(spikes) for spikes in steps]).mean(0), logits)
 
 
 def test_one_stem_for_all_steps_or_one_each():

@@ -328,8 +328,7 @@ def test_frozen_stem_and_early_steps(build, images):
     assert_same_gradients(results["reversible"], results["stored"])
 
 
-def test_modules_of_other_kinds_are_untouched_by_memory(build):
-    assert not any(isinstance(m, nn.SyncBatchNorm) for m in build().modules())
+def test_synchronised_batch_normalisation_is_refused(build):
     with pytest.raises(ValueError, match="SyncBatchNorm"):
         nn.SyncBatchNorm.convert_sync_batchnorm(build()).set_memory("reversible")
 

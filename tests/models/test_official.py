@@ -10,7 +10,7 @@ from tolerances import assert_close
 
 from trevsnn import TRevSNN, convert_official, intermediate_supervision_loss
 from trevsnn.models import infer_official_config
-from trevsnn.models.official import SMALLEST_DECAY, _official_name
+from trevsnn.models.official import SMALLEST_DECAY, official_name
 
 VECTORS = sorted((Path(__file__).parent.parent / "conformance").glob("*.npz"))
 
@@ -71,7 +71,7 @@ def test_a_training_step(model, recorded, memory, dtype):
 
     statistics = part(recorded, "buffer_after_one_train_forward/")
     for name, buffer in model.named_buffers():
-        if (theirs := _official_name(name, model.config)) in statistics:
+        if (theirs := official_name(name, model.config)) in statistics:
             assert_close(buffer.to(dtype), statistics.pop(theirs), "recorded", name)
     assert not statistics, "every recorded statistic has been compared"
 
@@ -79,7 +79,7 @@ def test_a_training_step(model, recorded, memory, dtype):
         return
     gradients = part(recorded, "grad/")
     for name, p in model.named_parameters():
-        expected = gradients.pop(_official_name(name, model.config), torch.zeros(()))
+        expected = gradients.pop(official_name(name, model.config), torch.zeros(()))
         # the decays of step 0 multiply nothing: no recording, a gradient of 0
         assert_close(p.grad, expected.reshape(p.shape) if expected.dim() else 0 * p, "recorded gradients", name)
     assert not gradients, "every recorded gradient has been compared"
@@ -98,7 +98,7 @@ def test_a_training_step(model, recorded, memory, dtype):
 )
 def test_any_shape_converts_back(build, options):
     model = build(**options)
-    theirs = {_official_name(name, model.config): value for name, value in model.state_dict().items()}
+    theirs = {official_name(name, model.config): value for name, value in model.state_dict().items()}
     for name, value in theirs.items():
         if re.search(r"alpha\d+$|gamma$", name):
             theirs[name] = value.reshape(1, -1, 1, 1)
@@ -111,7 +111,7 @@ def test_any_shape_converts_back(build, options):
 @pytest.fixture
 def theirs(build):
     model = build()
-    return {_official_name(name, model.config): value.clone() for name, value in model.state_dict().items()}
+    return {official_name(name, model.config): value.clone() for name, value in model.state_dict().items()}
 
 
 @pytest.mark.parametrize(

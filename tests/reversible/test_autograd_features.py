@@ -1,6 +1,5 @@
 """What users do with autograd works on a grid as on any module."""
 
-import math
 import pickle
 from copy import deepcopy
 from typing import get_args
@@ -9,8 +8,6 @@ import pytest
 import torch
 from helpers import (
     WIDTH,
-    ConvCell,
-    LinearCell,
     assert_memory_settings_agree,
     assert_same_gradients,
     clone,
@@ -22,10 +19,7 @@ from helpers import (
     weighted_sum,
 )
 from tolerances import TOLERANCES
-from torch import nn
-from torch.func import functional_call
 
-from trevsnn import create_model
 from trevsnn.reversible import Memory, ReversibleGrid
 
 per_step = pytest.mark.parametrize("per_step", [False, True], ids=["shared_decay", "decay_per_step"])
@@ -232,196 +226,3 @@ def test_membrane_potentials_stay_in_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         grid(make_input("conv"), lambda state: seen.extend(h.dtype for h in state.membranes))
     assert set(seen) == {torch.float32}
-
-
-@every_setting
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("cell", ["linear", "conv"])
-@pytest.mark.parametrize("timesteps", [1, 4])
-def test_a_sample_that_is_not_finite_comes_out_as_nan_and_the_others_unharmed(timesteps, cell, value, memory):
-    grid = make_grid(cell, timesteps, decay="mixed", memory=memory)
-    frames = [make_input(cell, batch=4, seed=t) for t in range(timesteps)]
-    (clean,) = grid(frames)
-    frames[0][2].view(-1)[1] = value  # only the first step sees it
-    for context in (torch.enable_grad, torch.no_grad):
-        with context():
-            (output,) = grid(frames)
-        assert output[2].isnan().all()
-        assert torch.equal(output[[0, 1, 3]], clean[[0, 1, 3]])
-
-
-def linear_rows(*lengths):
-    return [[LinearCell(5 if i else 3, 0) for i in range(n)] for n in lengths]
-
-
-@pytest.mark.parametrize("lengths", [(), (0,), (2, 1), (1, 2, 2), (2, 0)])
-def test_an_empty_or_ragged_grid_is_refused(lengths):
-    with pytest.raises(
-        ValueError, match=rf"cells must be .* the same number .* got \[{', '.join(map(str, lengths))}\]"
-    ):
-        ReversibleGrid(linear_rows(*lengths), [0.5, 0.5])
-
-
-@pytest.mark.parametrize(
-    "decays", [[], [0.5], [0.5] * 3, [[0.5] * 2] * 2, [[0.5] * 2] * 4, [[0.5] * 3] * 3, [[0.5] * 2, [0.5], [0.5] * 2]]
-)
-def test_decays_that_do_not_fit_the_cells_are_refused(decays):
-    with pytest.raises(ValueError, match="decays must be 2 values, or 3 rows of 2"):
-        ReversibleGrid(linear_rows(2, 2, 2), decays)
-
-
-@pytest.mark.parametrize(
-    ("decays", "message"),
-    [
-        ([0.5, [0.5]], "decays must be 2 values"),
-        ([[0.5, 0.5], 0.5, [0.5, 0.5]], "decays must be 2 values"),
-        ([0.5, None], "not NoneType"),
-        ([[0.5, None]] * 3, "not NoneType"),
-        ([0.5, "fast"], "decays must be 2 values"),
-        ([nn.Parameter(torch.ones(5, 1)), 0.5], r"shape \(5, 1\) must have shape \(C,\) or \(\)"),
-    ],
-    ids=str,
-)
-def test_a_decay_that_is_none_is_refused(decays, message):
-    with pytest.raises(ValueError, match=message):
-        ReversibleGrid(linear_rows(2, 2, 2), decays)
-
-
-@every_setting
-def test_a_decay_of_another_width_than_its_cell_is_refused(memory):
-    grid = ReversibleGrid(linear_rows(1, 1), [nn.Parameter(torch.ones(4))], memory=memory)
-    with pytest.raises(ValueError, match=r"a decay of 4 channels does not fit its cell, which returns \(3, 5\)"):
-        grid(make_input())
-
-
-@pytest.mark.parametrize("memory", ["", "Stored", "checkpoint", None])
-def test_an_unknown_memory_setting_is_refused_with_the_choices(memory):
-    match = rf"memory={memory!r} is unknown; choose from reversible, packed, stored"
-    with pytest.raises(ValueError, match=match):
-        ReversibleGrid(linear_rows(1), [0.5], memory=memory)
-    grid = ReversibleGrid(linear_rows(1), [0.5])
-    with pytest.raises(ValueError, match=match):
-        grid.set_memory(memory)
-    assert grid.memory == "reversible"
-
-
-@every_setting
-@pytest.mark.parametrize("count", [0, 2, 4])
-def test_a_wrong_number_of_inputs_is_refused(count, memory):
-    with pytest.raises(ValueError, match=f"inputs holds {count} tensors, but the grid has 3 timesteps"):
-        make_grid("linear", 3, memory=memory)([make_input()] * count)
-
-
-def test_the_grid_says_what_it_is():
-    grid = make_grid("linear", 3, 2, memory="stored")
-    assert (grid.timesteps, grid.levels) == (3, 2)
-    assert "timesteps=3, levels=2, memory='stored'" in repr(grid)
-
-
-def test_any_modules_serve_as_cells():
-    class Wide(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.cell = ConvCell(3, 0)
-
-        def forward(self, below, above=None):
-            return self.cell(below).repeat(1, 2, 1, 1)
-
-    class OneDimensional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv1d(2 * WIDTH, 4, 3)
-
-        def forward(self, below, above=None):
-            return self.conv(below.flatten(2))
-
-    decays = [nn.Parameter(torch.full((n,), 0.6)) for n in (2 * WIDTH, 4)]
-    assert_memory_settings_agree(
-        ReversibleGrid([[Wide(), OneDimensional()] for _ in range(3)], decays), make_input("conv")
-    )
-
-
-# The same on a whole network.
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    model = create_model("trevsnn_digits", channels=(8, 8, 12, 12), timesteps=3)
-    model.set_intermediate_supervision()
-    return model
-
-
-@pytest.fixture
-def images():
-    torch.manual_seed(1)
-    return torch.randn(3, 1, 32, 32)
-
-
-def loss_of(model, images):
-    return sum(logits.square().sum() for logits in model(images))
-
-
-def test_two_backward_passes_over_one_graph_add_up(model, images):
-    loss = loss_of(model, images)
-    loss.backward(retain_graph=True)
-    once = {name: p.grad.clone() for name, p in model.named_parameters()}
-    loss.backward()
-    assert all(torch.equal(p.grad, once[name] + once[name]) for name, p in model.named_parameters())
-
-
-def test_copies_and_pickles_compute_the_same(model, images):
-    model.eval()
-    for twin in (deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert torch.equal(twin(images), model(images))
-
-
-def test_no_graph_is_built_without_gradients(model, images):
-    model.eval()
-    expected = model(images).detach()
-    with torch.no_grad():
-        assert torch.equal(model(images), expected)
-    with torch.inference_mode():
-        assert torch.equal(model(images), expected)
-
-
-def test_a_parameter_changed_before_backward_is_refused(model, images):
-    loss = loss_of(model, images)
-    with torch.no_grad():
-        model.grid.cells[1][1].blocks[0].gamma.add_(1)
-    with pytest.raises(RuntimeError, match="modified in place"):
-        loss.backward()
-
-
-def test_nan_in_one_image_marks_that_image_alone(model, images):
-    model.eval()
-    images[1] = float("nan")
-    logits = model(images)
-    assert logits.isnan().all(dim=1).tolist() == [False, True, False]
-
-
-@per_step
-def test_functional_call_with_other_parameters_has_their_gradients(per_step):
-    results = []
-    for memory in ("stored", "reversible"):
-        grid = deepcopy(make_grid("linear", 3, per_step=per_step, memory=memory))
-        other = {name: (p.detach() * 1.7).requires_grad_() for name, p in grid.named_parameters()}
-        weighted_sum(functional_call(grid, other, (make_input(), everything))).backward()
-        results.append({name: p.grad for name, p in other.items()})
-    assert_same_gradients(results[1], results[0])
-
-
-@per_step
-def test_cells_after_the_last_used_readout_have_no_gradient_at_all(per_step):
-    grid = make_grid("linear", 4, per_step=per_step)
-    stored, reversible = (train_step(grid, make_input(), m, used=slice(1)).gradients for m in ("stored", "reversible"))
-    cells = [name for name in stored if name.startswith("cells")]
-    assert [n for n in cells if stored[n] is None] == [n for n in cells if reversible[n] is None]
-
-
-@per_step
-def test_a_second_derivative_through_a_learned_decay_is_refused(per_step):
-    grid, x = make_grid("linear", 4, per_step=per_step), make_input().requires_grad_()
-    (grad,) = torch.autograd.grad(weighted_sum([o.square() for o in grid(x, everything)]), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice"):
-        grad.square().sum().backward()

@@ -17,7 +17,7 @@ def written(x, dtype=torch.float32):
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 3, 7), (2, 4, 3, 5), (1, 1)])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_what_is_read_is_what_was_written_to_forty_bits(shape, scale):
+def test_what_is_read_is_what_was_written_to_its_precision(shape, scale):
     x = scale * torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     error = (written(x).read(EVERY) - channels_at_end(x)).abs()
     assert (error <= PRECISION / 2 * channels_at_end(x).abs() * (1 + 1e-6)).all()

@@ -55,7 +55,7 @@ def convert_official(checkpoint: Any) -> dict[str, Tensor]:
     config = infer_official_config(theirs)
     with torch.device("meta"):
         expected = TRevSNN(config).state_dict()
-    names = {name: _official_name(name, config) for name in expected}
+    names = {name: official_name(name, config) for name in expected}
     problems = [f"unknown {name}" for name in theirs.keys() - set(names.values())]
     converted: dict[str, Tensor] = {}
     shared = {_SUBNET.sub("", name): value for name, value in theirs.items() if "_reuse." in name}
@@ -144,7 +144,7 @@ def _kind(value: Any) -> str:
     return "without its values, on the meta device" if value.is_meta else f"{value.dtype}, {value.layout}"
 
 
-def _official_name(name: str, config: NetworkConfig) -> str:
+def official_name(name: str, config: NetworkConfig) -> str:
     for ours, theirs in _RENAMES:
         name = re.sub(ours, theirs, name)
     last = f"cls_blocks.{len(config.head_steps) - 1}" if config.aux_heads else "cls_blocks"
