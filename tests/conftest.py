@@ -1,4 +1,5 @@
 import gc
+import signal
 
 import pytest
 import torch
@@ -13,6 +14,14 @@ def deterministic_kernels():
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     gc.freeze()  # what was imported stays, and need not be looked through again and again
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_are_not_ignored():
+    """As they are below nohup, or in the background of a shell."""
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

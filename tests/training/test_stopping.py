@@ -12,18 +12,9 @@ from trevsnn.data import load_dataset
 from trevsnn.training import Learner, StoppedError, TrainConfig
 from trevsnn.training import stopping as stopping_module
 from trevsnn.training.batches import training_batches
-from trevsnn.training.stopping import SIGNALS, stop_requests
+from trevsnn.training.stopping import stop_requests
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-
-
-@pytest.fixture(autouse=True)
-def signals_are_not_ignored():
-    """As they are below nohup, or in the background of a shell."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def hanging():
