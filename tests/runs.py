@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from trevsnn.data import evaluation_batches
 from trevsnn.models import load_weights
-from trevsnn.training import Learner, TrainConfig, evaluate, train
+from trevsnn.training import Learner, TrainConfig, evaluate, loop, train
 
 CONFIG = TrainConfig(
     epochs=3,
@@ -69,3 +69,14 @@ def stop_in(epoch, step, monkeypatch):
         return original(self, *batch)
 
     monkeypatch.setattr(Learner, "step", stopping)
+
+
+def poison_batch(monkeypatch, wanted):
+    """Training batch number `wanted`, counted from 1, holds NaN."""
+    original = loop.training_batches
+
+    def poisoned(*args):
+        for number, batch in enumerate(original(*args), start=1):
+            yield batch._replace(images=batch.images * float("nan")) if number == wanted else batch
+
+    monkeypatch.setattr(loop, "training_batches", poisoned)

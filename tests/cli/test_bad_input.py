@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 import torch
+from runs import poison_batch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from trevsnn.training import RunFolder, loop
+from trevsnn.training import RunFolder
 
 
 @pytest.fixture
@@ -323,13 +324,7 @@ def test_options_in_place_of_what_a_file_has_out_of_range(trevsnn, refused, tmp_
 
 
 def test_divergence_is_one_line(trevsnn, tmp_path, monkeypatch, quick):
-    original = loop.training_batches
-
-    def poisoned(*args):
-        for number, batch in enumerate(original(*args), start=1):
-            yield batch._replace(images=batch.images * float("nan")) if number == 2 else batch
-
-    monkeypatch.setattr(loop, "training_batches", poisoned)
+    poison_batch(monkeypatch, 2)
     code, _, error = trevsnn("train", "digits", "--output", tmp_path / "run", *quick)
     assert code == 2
     assert error.count("\n") == 1

@@ -67,7 +67,7 @@ def test_an_interruption_leaves_what_there_is(trevsnn, tmp_path, monkeypatch):
 
 
 def test_networks_that_a_package_is_missing_for_become_a_line(trevsnn, monkeypatch):
-    monkeypatch.setattr("trevsnn.models.registry.find_spec", lambda name: None)
+    monkeypatch.setattr("trevsnn.models.base.find_spec", lambda name: None)
     code, text, error = trevsnn("compare", "trevsnn_digits", "sdt_digits", "--timesteps", "1", *QUICK)
     assert code == 0, error
     assert "sdt_digits: model 'sdt_digits' is SpikingJelly's, which is not installed: pip install" in text
@@ -78,7 +78,7 @@ def test_a_command_whose_every_method_failed_fails(trevsnn, tmp_path, monkeypatc
         raise MemoryError
 
     monkeypatch.setattr(comparison, "measure_memory", out_of_memory)
-    monkeypatch.setattr("trevsnn.models.registry.find_spec", lambda name: None)
+    monkeypatch.setattr("trevsnn.models.base.find_spec", lambda name: None)
     code, text, error = trevsnn("compare", "trevsnn_digits", "sdt_digits", "--timesteps", "1", *QUICK)
     assert code == 2
     assert "trevsnn_digits │" in text, "its energy"

@@ -7,6 +7,7 @@ import torch
 
 from trevsnn import create_model
 from trevsnn.models import NetworkConfig
+from trevsnn.neurons import Neuron
 from trevsnn.reversible import Memory
 
 # For each field a value under which the network is another one.
@@ -29,6 +30,10 @@ OTHER = {
     "two_stream": True,
     "slices": 1,  # the order of sums
 }
+
+
+def test_the_neuron_is_the_engines_own():
+    assert NetworkConfig().neuron == Neuron()
 
 
 def outcome(model, images):

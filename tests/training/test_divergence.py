@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from runs import CONFIG, accuracy_of
+from runs import CONFIG, accuracy_of, poison_batch
 
 from trevsnn.models import load_weights
 from trevsnn.training import Learner, NonFiniteError, RunFolder, train
@@ -22,13 +22,7 @@ def test_divergence_in_the_last_step_of_an_epoch(tmp_path, few_digits, quiet):
 
 
 def test_divergence_keeps_the_last_epoch(tmp_path, few_digits, quiet, monkeypatch):
-    original = loop_module.training_batches
-
-    def poisoned(*args):
-        for number, batch in enumerate(original(*args), start=1):
-            yield batch._replace(images=batch.images * float("nan")) if number == 6 else batch
-
-    monkeypatch.setattr(loop_module, "training_batches", poisoned)
+    poison_batch(monkeypatch, 6)
     run = RunFolder(tmp_path / "run")
     with pytest.raises(NonFiniteError, match=r"epoch 2, step 3: the loss is nan; .*run keeps the weights of epoch 1"):
         train(CONFIG, few_digits, run, console=quiet)

@@ -9,7 +9,9 @@ from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from trevsnn.choices import DATASETS
+from trevsnn.cli.network_options import default_of, help_of
 from trevsnn.cli.output import plain_console
+from trevsnn.cli.parameters import in_words
 from trevsnn.cli.settings import EVENTS, dataset_name
 from trevsnn.training.config import NETWORK_OPTIONS, TABLES, parse_config
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
@@ -70,6 +72,8 @@ class TrainingHelp(App):
             for argument in arguments:
                 name = argument.name.removeprefix("--")
                 changes: dict[str, Any] = {"show": False} if name in hidden else {}
+                if (option := name.replace("-", "_")) in NETWORK_OPTIONS:
+                    changes |= {"help": help_of(option), "show_default": default_of(option)}
                 if name in defaults:
                     changes["show_default"] = defaults[name]
                 if name in _HEADINGS:
@@ -119,7 +123,7 @@ def _recipe_defaults(words: Sequence[str]) -> dict[str, Callable[[Any], str]]:
     values = {name: parse_config(read_recipe(name), name)[1] for name in ([recipe] if recipe else list_recipes())}
     fields = {field: value for one in values.values() for field, value in one.items()}
     return {
-        field.replace("_", "-"): _always(_in_words(value)) if recipe else _recipes_or_own
+        field.replace("_", "-"): _always(in_words(value)) if recipe else _recipes_or_own
         for field, value in fields.items()
     }
 
@@ -129,11 +133,7 @@ def _always(text: str) -> Callable[[Any], str]:
 
 
 def _recipes_or_own(value: Any) -> str:
-    return "the recipe's" + ("" if value is None else f", else {_in_words(value) or 'none'}")
-
-
-def _in_words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return "the recipe's" + ("" if value is None else f", else {in_words(value) or 'none'}")
 
 
 def _unused(words: Sequence[str]) -> set[str]:

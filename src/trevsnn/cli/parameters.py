@@ -36,6 +36,11 @@ def as_options(settings: type[Settings]) -> type[Settings]:
     return settings
 
 
+def in_words(value: Any) -> str:
+    """A value as a command line has it."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def as_option(hint: Any) -> Any:
     """The type of an option, of that of a setting."""
     tuples = any(get_origin(part) is tuple for part in (hint, *get_args(hint)))

@@ -16,7 +16,7 @@ from trevsnn.cli.network_options import NetworkOptions
 from trevsnn.cli.parameters import FLAT, Whole, as_options
 from trevsnn.data.variations import Variations
 from trevsnn.training.config import SETTINGS, TrainConfig, load_config, parse_config
-from trevsnn.training.origins import Origins
+from trevsnn.training.origins import Origins, flag
 from trevsnn.training.recipes import default_recipe, list_recipes, read_recipe
 from trevsnn.training.run_record import RunRecord
 from trevsnn.training.yielding import yielding
@@ -171,16 +171,12 @@ def _value(arguments: ArgumentCollection, name: str) -> str | None:
 
 def _given(arguments: ArgumentCollection) -> frozenset[str]:
     """The settings that the command line sets."""
-    return frozenset(name for name in SETTINGS if _value(arguments, _option(name)) is not None)
-
-
-def _option(field: str) -> str:
-    return "--" + field.replace("_", "-")
+    return frozenset(name for name in SETTINGS if _value(arguments, flag(name)) is not None)
 
 
 def _number(arguments: ArgumentCollection, field: str) -> float | str | None:
     """What the command line gives for a field, as a number where it is one."""
-    value = _value(arguments, _option(field))
+    value = _value(arguments, flag(field))
     try:
         number = float(value or "")
     except ValueError:

@@ -1,6 +1,7 @@
 """What training and analysis need of a network, whichever family it is of."""
 
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -33,6 +34,11 @@ class SpikingNetwork(nn.Module):
         self.config = replace(config or self.config_type(), **options)
         self.weights_info: WeightsInfo | None = None  # what the file said that the weights came from
         self.intermediate_supervision = False
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Whether what its networks need is."""
+        return cls.package is None or find_spec(cls.package) is not None
 
     @property
     def num_classes(self) -> int:

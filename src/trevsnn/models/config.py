@@ -77,8 +77,9 @@ class ReversibleConfig(BaseConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.memory not in get_args(Memory):
-            raise ValueError(f"memory={self.memory!r} is unknown; choose from {', '.join(get_args(Memory))}")
+        from trevsnn.reversible import check_memory
+
+        check_memory(self.memory)
         object.__setattr__(self, "window", self.neuron.window)
 
     @property

@@ -1,7 +1,6 @@
 """Networks by name: what `create_model` here and `timm.create_model` build is the same."""
 
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ FAMILIES: dict[str, type[SpikingNetwork]] = {}
 
 def list_models() -> list[str]:
     """Names that `create_model` knows; those of SpikingJelly's networks where it is installed."""
-    names = (name for name, family in FAMILIES.items() if _is_installed(family))
+    names = (name for name, family in FAMILIES.items() if family.is_installed())
     return sorted(names, key=lambda name: (FAMILIES[name].package is not None, name))
 
 
@@ -83,14 +82,9 @@ def _family(name: str) -> type[SpikingNetwork]:
     family = FAMILIES.get(name)
     if family is None:
         raise ValueError(f"model {name!r} is unknown; {suggest(name, list_models())}")
-    if not _is_installed(family):
+    if not family.is_installed():
         raise ValueError(f"model {name!r} is SpikingJelly's, which is not installed: pip install 'trevsnn[baselines]'")
     return family
-
-
-def _is_installed(family: type[SpikingNetwork]) -> bool:
-    """Whether what its networks need is."""
-    return family.package is None or find_spec(family.package) is not None
 
 
 def check_weights(path: str | Path) -> WeightsInfo:

@@ -33,7 +33,7 @@ def clip_adaptively(parameters: Iterable[Tensor], share: float) -> None:
         parameters: those without a gradient are left alone.
         share: lambda, more than 0.
     """
-    weights = [p for p in parameters if p.grad is not None]
+    weights = list(parameters)
     if any(w.device.type != "cpu" for w in weights):
         clip_together(weights, share)
     else:
@@ -79,7 +79,6 @@ def _unit_sizes(shapes: tuple[torch.Size, ...], device: torch.device) -> Tensor:
 def _norms(tensors: Sequence[Tensor], sizes: Tensor) -> Tensor:
     """Of each unit."""
     flat = torch.cat([t.reshape(-1) for t in tensors])
-    squares = torch.segment_reduce(
-        flat.mul_(flat), "sum", lengths=sizes, unsafe=True
-    )  # whose check would be waited for
+    flat *= flat
+    squares = torch.segment_reduce(flat, "sum", lengths=sizes, unsafe=True)  # a check of them would be waited for
     return squares.sqrt_()

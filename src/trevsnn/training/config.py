@@ -22,9 +22,9 @@ from trevsnn.data.events.reading import Reading
 from trevsnn.data.variations import Variations
 from trevsnn.models.config import CONFIGS
 
-_OF_THE_DATA = {"num_classes", "in_chans", "frames"}
+_BY_THE_DATA = {"num_classes", "in_chans", "frames"}
 NETWORK_OPTIONS: Mapping[str, Any] = {
-    name: hint for config in CONFIGS for name, hint in get_type_hints(config).items() if name not in _OF_THE_DATA
+    name: hint for config in CONFIGS for name, hint in get_type_hints(config).items() if name not in _BY_THE_DATA
 }
 """The options of all named networks that the data do not decide, and their types."""
 
@@ -165,11 +165,9 @@ class TrainConfig:
         self._check_ranges()
 
     def _check_ranges(self) -> None:
-        for smallest, names in (
-            (1, ("epochs", "batch_size", "keep_checkpoints", "image_size", "effective_batch", "lr_base_size")),
-            (0, ("workers", "seed", "lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad")),
-            (0, ("checkpoint_minutes",)),
-        ):
+        from_1 = ("epochs", "batch_size", "keep_checkpoints", "image_size", "effective_batch", "lr_base_size")
+        from_0 = ("workers", "seed", "lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip_grad")
+        for smallest, names in ((1, from_1), (0, (*from_0, "checkpoint_minutes"))):
             for name in names:
                 value = getattr(self, name)
                 self._require(name, value is None or value >= smallest, f"{smallest} or more")

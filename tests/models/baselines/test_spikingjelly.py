@@ -108,7 +108,7 @@ def test_weights_are_saved_with_what_rebuilds_the_network(name, tmp_path):
 
 
 def test_without_spikingjelly_the_names_say_what_to_install(monkeypatch):
-    monkeypatch.setattr("trevsnn.models.registry.find_spec", lambda name: None)
+    monkeypatch.setattr("trevsnn.models.base.find_spec", lambda name: None)
     assert not set(BASELINES) & set(list_models())
     with pytest.raises(ValueError, match=r"pip install 'trevsnn\[baselines\]'"):
         create_model("ms_resnet34")

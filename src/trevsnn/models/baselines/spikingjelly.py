@@ -5,7 +5,6 @@ and are trained by ordinary back-propagation through time. SpikingJelly is an ex
 """
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ PACKAGE = "spikingjelly.activation_based"
 
 def spikingjelly_is_installed() -> bool:
     """Whether its networks can be built."""
-    return find_spec("spikingjelly") is not None
+    return SpikingJellyNetwork.is_installed()
 
 
 class SpikingJellyNetwork(SpikingNetwork):
